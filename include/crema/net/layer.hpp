@@ -6,12 +6,11 @@
 //   static constexpr std::string_view type = "ReLU";                              // Caffe's type string
 //   static Plan plan(const LayerSpec&, std::span<const Shape> bottom);            // what it asks for
 //   explicit ReLU(const LayerSpec&);
-//   Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot> top);   // optional: run lists, packed copies
-//   void forward(B&, const Forward<T, B>&);
-//   void backward(B&, const Backward<T, B>&);
+//   Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot> top);   // optional: run lists,
+//   packed copies void forward(B&, const Forward<T, B>&); void backward(B&, const Backward<T, B>&);
 //
-// Axis 0 of every view is live: it may be less than what prepare saw. Nothing may allocate in forward or backward.
-// Dead lanes (core/layout.hpp): forward leaves finite data in them, backward leaves zeros.
+// Axis 0 of every view is live: it may be less than what prepare saw. Nothing may allocate in forward or
+// backward. Dead lanes (core/layout.hpp): forward leaves finite data in them, backward leaves zeros.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +24,8 @@
 
 namespace crema::inline CREMA_ABI {
 
-/// Where a job stands. All random numbers are drawn from (seed, layer, iteration, part, global sample, element).
+/// Where a job stands. All random numbers are drawn from (seed, layer, iteration, part, global sample,
+/// element).
 struct Step {
   Phase phase = Phase::train;
   std::uint64_t seed = 0;
@@ -35,15 +35,20 @@ struct Step {
   const Cancel* cancel = nullptr;
 };
 
-/// A loss or metric as a weighted sum: value = sum / weight. Sums and weights add over ranks, parts and batches.
+/// A loss or metric as a weighted sum: value = sum / weight. Sums and weights add over ranks, parts and
+/// batches.
 struct Loss {
   double sum = 0, weight = 0;
   double value() const { return weight == 0 ? 0 : sum / weight; }
-  Loss& operator+=(const Loss& o) { sum += o.sum, weight += o.weight; return *this; }
+  Loss& operator+=(const Loss& o) {
+    sum += o.sum, weight += o.weight;
+    return *this;
+  }
 };
 
 /// Who takes a finished piece of a parameter gradient.
-template <class T, class B> class GradSink {
+template <class T, class B>
+class GradSink {
  public:
   virtual ~GradSink() = default;
   /// Whether gradients are added to what the flat gradient buffer holds (later parts of iter_size).
@@ -52,7 +57,8 @@ template <class T, class B> class GradSink {
   virtual void take(B&, std::size_t first, std::span<const T> piece) = 0;
 };
 
-template <class T, class B> struct Forward {
+template <class T, class B>
+struct Forward {
   std::span<const View<const T, B>> bottom, params;
   std::uint64_t params_version;  // packed copies made at another version are stale
   std::span<const View<T, B>> top;
@@ -62,14 +68,17 @@ template <class T, class B> struct Forward {
   std::span<Loss> loss;  // one per top; a layer fills those of its loss and metric tops
 };
 
-template <class T, class B> struct Gradient {
+template <class T, class B>
+struct Gradient {
   View<T, B> view;
   bool wanted = false;
   bool add = false;  // += instead of =
 };
 
-template <class T, class B> struct Backward {
-  std::span<const View<const T, B>> bottom, top, params;  // values; only those named by Plan::backward_reads are kept
+template <class T, class B>
+struct Backward {
+  std::span<const View<const T, B>> bottom, top,
+      params;  // values; only those named by Plan::backward_reads are kept
   std::uint64_t params_version;
   std::span<const View<const T, B>> top_diff;  // empty view: no gradient arrives at that top
   std::span<const Gradient<T, B>> bottom_diff, param_diff;
@@ -79,7 +88,8 @@ template <class T, class B> struct Backward {
   std::span<const double> loss_scale;  // per top of kind loss: d(objective) / d(Loss::sum)
 };
 
-template <class T, class B> class Layer {
+template <class T, class B>
+class Layer {
  public:
   virtual ~Layer() = default;
   virtual Needs prepare(B&, std::span<const Slot> /*bottom*/, std::span<const Slot> /*top*/) { return {}; }
@@ -88,15 +98,17 @@ template <class T, class B> class Layer {
 };
 
 /// What a registry knows of a layer type.
-template <class T, class B> struct LayerKind {
+template <class T, class B>
+struct LayerKind {
   std::string_view type;
   Plan (*plan)(const LayerSpec&, std::span<const Shape>);
   std::unique_ptr<Layer<T, B>> (*make)(const LayerSpec&);
 };
 
-template <class T, class B, class L> LayerKind<T, B> layer_kind() {
+template <class T, class B, class L>
+LayerKind<T, B> layer_kind() {
   return {L::type, &L::plan,
           [](const LayerSpec& spec) -> std::unique_ptr<Layer<T, B>> { return std::make_unique<L>(spec); }};
 }
 
-}  // namespace crema
+}  // namespace crema::inline CREMA_ABI

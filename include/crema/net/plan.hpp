@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plan: what a layer asks for. A pure function of its spec and its bottoms' shapes; it knows no scalar and no backend.
+// Plan: what a layer asks for. A pure function of its spec and its bottoms' shapes; it knows no scalar and no
+// backend.
 //
 //   static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
-//     return {.top = {{.shape = bottom[0], .in_place_of = 0}}, .bottom_any_order = {true}, .top_any_order = {true},
+//     return {.top = {{.shape = bottom[0], .in_place_of = 0}}, .bottom_any_order = {true}, .top_any_order =
+//     {true},
 //             .backward_reads = Reads::top};
 //   }
 //
@@ -19,7 +21,8 @@
 
 namespace crema::inline CREMA_ABI {
 
-/// What backward looks at besides the diffs. It decides whether a layer may work in place and when memory is free again.
+/// What backward looks at besides the diffs. It decides whether a layer may work in place and when memory is
+/// free again.
 enum class Reads : std::uint8_t { none = 0, bottom = 1, top = 2, both = 3 };
 constexpr bool reads(Reads r, Reads what) { return (static_cast<int>(r) & static_cast<int>(what)) != 0; }
 
@@ -29,9 +32,9 @@ enum class Merge : std::uint8_t { mean, sum, rank0 };
 struct TopPlan {
   enum Kind : std::uint8_t { value, loss, metric };
   Shape shape;
-  Kind kind = value;      // loss and metric: a scalar, reported as a Loss by forward
-  int in_place_of = -1;   // this top may share memory with that bottom
-  double loss_weight = 0; // Caffe's default: 1 for the first top of a loss layer
+  Kind kind = value;       // loss and metric: a scalar, reported as a Loss by forward
+  int in_place_of = -1;    // this top may share memory with that bottom
+  double loss_weight = 0;  // Caffe's default: 1 for the first top of a loss layer
 };
 
 struct ParamPlan {
@@ -51,8 +54,9 @@ struct Plan {
   std::vector<TopPlan> top;
   std::vector<ParamPlan> params;
   std::vector<StatePlan> state;
-  /// Per blob: true if the layer takes the net's order, whichever that is (native or canonical); false or missing:
-  /// it wants canonical, and the net converts. A layer that says nothing needs to know nothing of orders.
+  /// Per blob: true if the layer takes the net's order, whichever that is (native or canonical); false or
+  /// missing: it wants canonical, and the net converts. A layer that says nothing needs to know nothing of
+  /// orders.
   std::vector<bool> bottom_any_order, top_any_order;
   Reads backward_reads = Reads::both;
   std::uint32_t no_gradient = 0;  // bit i: bottom i never gets a gradient (labels)
@@ -84,4 +88,4 @@ inline void check_tops(const LayerSpec& spec, std::size_t least, std::size_t mos
                       most == 1 ? " top" : " tops", ", not ", spec.top.size()));
 }
 
-}  // namespace crema
+}  // namespace crema::inline CREMA_ABI
