@@ -18,7 +18,7 @@
 namespace crema::inline CREMA_ABI {
 
 inline void append(std::string& out, std::string_view text) { out += text; }
-inline void append(std::string& out, bool value) { out += value ? "true" : "false"; }
+template <std::same_as<bool> B> void append(std::string& out, B value) { out += value ? "true" : "false"; }  // no pointers
 inline void append(std::string& out, char c) { out += c; }
 
 template <class T>

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU kernels themselves: every cpu/kernels/*.inl, compiled once per instruction set into one table each.
+//
+// Header-only programs get this through cpu/cpu.hpp. Programs that link crema::compiled do not include it:
+// that target is the one translation unit which does, with CREMA_COMPILED defined.
+#pragma once
+
+#include <algorithm>
+
+#include "crema/cpu/convolution.hpp"
+#include "crema/cpu/dropout.hpp"
+#include "crema/cpu/elementwise.hpp"
+#include "crema/cpu/gemm.hpp"
+#include "crema/cpu/inner_product.hpp"
+#include "crema/cpu/lrn.hpp"
+#include "crema/cpu/order.hpp"
+#include "crema/cpu/pooling.hpp"
+#include "crema/cpu/softmax.hpp"
+#include "crema/cpu/update.hpp"
+#include "crema/cpu/vec.hpp"
+
+namespace crema::inline CREMA_ABI::baseline {
+#include "crema/cpu/kernels/all.inl"
+}  // namespace crema::inline CREMA_ABI::baseline
+
+#if defined(__x86_64__)
+#include "crema/cpu/kernels/begin_avx2.inl"
+namespace crema::inline CREMA_ABI::avx2 {
+#include "crema/cpu/kernels/all.inl"
+}  // namespace crema::inline CREMA_ABI::avx2
+#include "crema/cpu/kernels/end.inl"
+
+#include "crema/cpu/kernels/begin_avx512.inl"
+namespace crema::inline CREMA_ABI::avx512 {
+#include "crema/cpu/kernels/all.inl"
+}  // namespace crema::inline CREMA_ABI::avx512
+#include "crema/cpu/kernels/end.inl"
+#endif
+
+namespace crema::inline CREMA_ABI {
+
+template <class T>
+const Kernels<T>& kernel_table(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512) return avx512::table<T>;
+  if (isa == Isa::avx2) return avx2::table<T>;
+#endif
+  static_cast<void>(isa);
+  return baseline::table<T>;
+}
+
+#if defined(CREMA_COMPILED)
+template const Kernels<float>& kernel_table<float>(Isa);
+template const Kernels<double>& kernel_table<double>(Isa);
+#endif
+
+}  // namespace crema::inline CREMA_ABI
