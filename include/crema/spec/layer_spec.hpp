@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// LayerSpec: one layer of a net, as a value.
+//
+//   LayerSpec conv = layer("Convolution", "conv1", {"data"}, {"conv1"}, ConvolutionOptions{.num_output = 20,
+//   .kernel_size = {5}}); ConvolutionOptions o = read_options<ConvolutionOptions>(conv);
+#pragma once
+
+#include "crema/spec/other_schema.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+/// A blob in a file: weights, a mean image, a solver's history. Either `shape` or Caffe's legacy four
+/// extents.
+struct BlobSpec {
+  std::optional<int> num, channels, height, width;
+  std::vector<float> data, diff;
+  std::optional<BlobShape> shape;
+  std::vector<double> double_data, double_diff;
+  friend bool operator==(const BlobSpec&, const BlobSpec&) = default;
+};
+
+template <>
+inline const Schema& schema<BlobSpec>() {
+  using M = BlobSpec;
+  static const Schema s{
+      "BlobProto",
+      {field(1, "num", &M::num), field(2, "channels", &M::channels), field(3, "height", &M::height),
+       field(4, "width", &M::width), field(5, "data", &M::data, true), field(6, "diff", &M::diff, true),
+       field(7, "shape", &M::shape), field(8, "double_data", &M::double_data, true),
+       field(9, "double_diff", &M::double_diff, true)}};
+  return s;
+}
+
+struct LayerSpec {
+  std::string name, type;
+  std::vector<std::string> bottom, top;
+  std::vector<float> loss_weight;
+  std::vector<ParamSpec> param;
+  std::vector<BlobSpec> blobs;
+  std::vector<NetStateRule> include, exclude;
+  std::optional<Phase> phase;
+  std::vector<bool> propagate_down;
+  Message options;  // all else: the <type>_param messages, and what no schema knows
+  Position where;
+
+  friend bool operator==(const LayerSpec& a, const LayerSpec& b) {
+    return a.name == b.name && a.type == b.type && a.bottom == b.bottom && a.top == b.top &&
+           a.loss_weight == b.loss_weight && a.param == b.param && a.blobs == b.blobs &&
+           a.include == b.include && a.exclude == b.exclude && a.phase == b.phase &&
+           a.propagate_down == b.propagate_down && a.options == b.options;
+  }
+};
+
+/// The fields of LayerParameter that LayerSpec has members for; the rest stays in `options`.
+template <>
+inline const Schema& schema<LayerSpec>() {
+  using M = LayerSpec;
+  static const Schema s = [] {
+    Schema t{
+        "LayerParameter",
+        {field(1, "name", &M::name), field(2, "type", &M::type), field(3, "bottom", &M::bottom),
+         field(4, "top", &M::top), field(5, "loss_weight", &M::loss_weight), field(6, "param", &M::param),
+         field(7, "blobs", &M::blobs), field(8, "include", &M::include), field(9, "exclude", &M::exclude),
+         field(10, "phase", &M::phase), field(11, "propagate_down", &M::propagate_down)}};
+    const auto options = [&](int number, std::string_view name, const Schema& message) {
+      t.fields.push_back({number, name, Kind::message, false, false, {}, &message});
+    };
+    options(100, "transform_param", schema<TransformationOptions>());
+    options(101, "loss_param", schema<LossOptions>());
+    options(102, "accuracy_param", schema<AccuracyOptions>());
+    options(106, "convolution_param", schema<ConvolutionOptions>());
+    options(107, "data_param", schema<DataOptions>());
+    options(108, "dropout_param", schema<DropoutOptions>());
+    options(117, "inner_product_param", schema<InnerProductOptions>());
+    options(118, "lrn_param", schema<LrnOptions>());
+    options(121, "pooling_param", schema<PoolingOptions>());
+    options(123, "relu_param", schema<ReluOptions>());
+    options(125, "softmax_param", schema<SoftmaxOptions>());
+    options(135, "flatten_param", schema<FlattenOptions>());
+    options(143, "input_param", schema<InputOptions>());
+    for (std::size_t i = 0; i < std::size(detail::other_layers); ++i)
+      options(detail::other_layers[i].number, detail::other_layers[i].field, detail::other_schemas()[i]);
+    return t;
+  }();
+  return s;
+}
+
+/// LayerSpec keeps what has no member in `options`.
+template <>
+inline LayerSpec from_message<LayerSpec>(const Message& m) {
+  LayerSpec spec;
+  for (const Field& f : m.fields) {
+    const SchemaField* row = schema<LayerSpec>().find(f.number);
+    if (row && row->set && f.form <= Field::Form::message)
+      row->set(reinterpret_cast<char*>(&spec) + row->offset, f);
+    else
+      spec.options.fields.push_back(f);
+  }
+  return spec;
+}
+template <>
+inline Message to_message<LayerSpec>(const LayerSpec& spec) {
+  Message m;
+  collect(&spec, schema<LayerSpec>(), m);
+  m.fields.insert(m.fields.end(), spec.options.fields.begin(), spec.options.fields.end());
+  return m;
+}
+
+namespace detail {
+/// The number of the options message O in LayerParameter.
+inline int options_number(const Schema& message) {
+  for (const SchemaField& f : schema<LayerSpec>().fields)
+    if (f.message == &message) return f.number;
+  return 0;
+}
+}  // namespace detail
+
+/// Where a user's layer keeps its options: specialise with a number from 20000 up and a name, and hand the
+/// row to parse_net. Caffe's own messages are found by themselves.
+template <class O>
+struct OptionsField {
+  static int number() { return detail::options_number(schema<O>()); }
+};
+
+/// A layer's options of one kind; defaults where the spec has none. Several messages of one kind merge, as in
+/// protobuf.
+template <class O>
+O read_options(const LayerSpec& spec) {
+  O o;
+  for (const Field& f : spec.options.fields)
+    if (f.number == OptionsField<O>::number() && f.form == Field::Form::message)
+      assign(&o, schema<O>(), f.message);
+  return o;
+}
+
+template <class O>
+void write_options(LayerSpec& spec, const O& o) {
+  Field f;
+  f.number = OptionsField<O>::number(), f.form = Field::Form::message, f.message = to_message(o);
+  std::erase_if(spec.options.fields, [&](const Field& old) { return old.number == f.number; });
+  spec.options.fields.push_back(std::move(f));
+}
+
+template <class... O>
+LayerSpec layer(std::string type, std::string name, std::vector<std::string> bottom,
+                std::vector<std::string> top, const O&... options) {
+  LayerSpec spec;
+  spec.name = std::move(name), spec.type = std::move(type), spec.bottom = std::move(bottom),
+  spec.top = std::move(top);
+  (write_options(spec, options), ...);
+  return spec;
+}
+
+}  // namespace crema::inline CREMA_ABI

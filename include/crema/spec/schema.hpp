@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// Schema: the field table of one message. From it come prototxt and binary reading and printing, errors for
+// unknown fields, and the conversion to a C++ struct and back.
+//
+//   struct HardSigmoidOptions { float slope = 0.2f; };                        // a user's layer brings its
+//   own template <> inline const Schema& crema::schema<HardSigmoidOptions>() {
+//     static const Schema s{"HardSigmoidParameter", {field(1, "slope", &HardSigmoidOptions::slope)}};
+//     return s;
+//   }
+//
+// The default of a field is its member's initialiser. A plain member is written when it differs from its
+// default, a std::optional when it has a value, a vector always.
+#pragma once
+
+#include <cstring>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+#include "crema/spec/message.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+enum class Kind : std::uint8_t {
+  int32,
+  int64,
+  uint32,
+  boolean,
+  enumeration,
+  real,
+  real64,
+  string,
+  bytes,
+  message
+};
+
+struct EnumName {
+  std::string_view name;
+  int value;
+};
+
+struct Schema;
+struct SchemaField {
+  int number = 0;
+  std::string_view name;
+  Kind kind = Kind::int32;
+  bool repeated = false, packed = false;
+  std::span<const EnumName> names = {};  // of an enumeration
+  const Schema* message = nullptr;       // of a message
+  // The member of a C++ struct behind it; null where the table has no struct.
+  std::size_t offset = 0;
+  const void* defaults = nullptr;  // an object whose members have their default values
+  void (*set)(void* member, const Field&) = nullptr;
+  void (*get)(const void* member, const void* default_member, const SchemaField&, Message& out) = nullptr;
+};
+
+struct Schema {
+  std::string_view name;
+  std::vector<SchemaField> fields;
+
+  const SchemaField* find(int number) const {
+    for (const SchemaField& f : fields)
+      if (f.number == number) return &f;
+    return nullptr;
+  }
+  const SchemaField* find(std::string_view field_name) const {
+    for (const SchemaField& f : fields)
+      if (f.name == field_name) return &f;
+    return nullptr;
+  }
+};
+
+/// The field table of a struct; specialised beside each struct.
+template <class M>
+const Schema& schema();
+/// The names of an enumeration; specialised beside each enum.
+template <class E>
+std::span<const EnumName> enum_names();
+
+/// Fills a struct from a message. Unknown fields are left alone: the readers have dealt with them.
+inline void assign(void* object, const Schema& s, const Message& m) {
+  for (const Field& f : m.fields)
+    if (const SchemaField* row = s.find(f.number); row && row->set && f.form <= Field::Form::message)
+      row->set(static_cast<char*>(object) + row->offset, f);
+}
+inline void collect(const void* object, const Schema& s, Message& out) {
+  for (const SchemaField& row : s.fields)
+    if (row.get)
+      row.get(static_cast<const char*>(object) + row.offset,
+              static_cast<const char*>(row.defaults) + row.offset, row, out);
+}
+template <class M>
+M from_message(const Message& m) {
+  M value;
+  assign(&value, schema<M>(), m);
+  return value;
+}
+template <class M>
+Message to_message(const M& value) {
+  Message m;
+  collect(&value, schema<M>(), m);
+  return m;
+}
+
+namespace detail {
+
+template <class V>
+struct is_optional : std::false_type {};
+template <class V>
+struct is_optional<std::optional<V>> : std::true_type {};
+template <class V>
+struct is_vector : std::false_type {};
+template <class V>
+struct is_vector<std::vector<V>> : std::true_type {};
+template <class V>
+struct element {
+  using type = V;
+};
+template <class V>
+struct element<std::optional<V>> {
+  using type = V;
+};
+template <class V>
+struct element<std::vector<V>> {
+  using type = V;
+};
+
+template <class V>
+constexpr Kind kind_of() {
+  if constexpr (std::is_same_v<V, bool>)
+    return Kind::boolean;
+  else if constexpr (std::is_enum_v<V>)
+    return Kind::enumeration;
+  else if constexpr (std::is_same_v<V, float>)
+    return Kind::real;
+  else if constexpr (std::is_same_v<V, double>)
+    return Kind::real64;
+  else if constexpr (std::is_same_v<V, std::uint32_t>)
+    return Kind::uint32;
+  else if constexpr (std::is_same_v<V, std::int64_t>)
+    return Kind::int64;
+  else if constexpr (std::is_integral_v<V>)
+    return Kind::int32;
+  else if constexpr (std::is_same_v<V, std::string>)
+    return Kind::string;
+  else
+    return Kind::message;
+}
+
+template <class V>
+V field_value(const Field& f) {
+  if constexpr (std::is_same_v<V, float>)
+    return std::bit_cast<float>(static_cast<std::uint32_t>(f.bits));
+  else if constexpr (std::is_same_v<V, double>)
+    return std::bit_cast<double>(f.bits);
+  else if constexpr (std::is_same_v<V, bool>)
+    return f.bits != 0;
+  else if constexpr (std::is_enum_v<V>)
+    return static_cast<V>(static_cast<std::int64_t>(f.bits));
+  else if constexpr (std::is_integral_v<V>)
+    return static_cast<V>(f.bits);
+  else if constexpr (std::is_same_v<V, std::string>)
+    return f.bytes;
+  else
+    return from_message<V>(f.message);
+}
+
+template <class V>
+Field field_of(int number, const V& v) {
+  Field f;
+  f.number = number;
+  if constexpr (std::is_same_v<V, float>)
+    f.bits = std::bit_cast<std::uint32_t>(v);
+  else if constexpr (std::is_same_v<V, double>)
+    f.bits = std::bit_cast<std::uint64_t>(v);
+  else if constexpr (std::is_same_v<V, std::string>)
+    f.form = Field::Form::bytes, f.bytes = v;
+  else if constexpr (kind_of<V>() == Kind::message)
+    f.form = Field::Form::message, f.message = to_message(v);
+  else
+    f.bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(v));
+  return f;
+}
+
+/// Reading and writing one member of type V: instantiated per type, not per member.
+template <class V>
+struct member {
+  using Element = typename element<V>::type;
+  static constexpr bool array =
+      std::is_same_v<V, std::vector<float>> || std::is_same_v<V, std::vector<double>>;
+
+  static void set(void* at, const Field& f) {
+    V& v = *static_cast<V*>(at);
+    if constexpr (array) {
+      if (f.form == Field::Form::bytes) {  // packed: one copy
+        const std::size_t old = v.size(), n = f.bytes.size() / sizeof(Element);
+        v.resize(old + n);
+        if (n) std::memcpy(v.data() + old, f.bytes.data(), n * sizeof(Element));
+        return;
+      }
+    }
+    if constexpr (is_vector<V>::value)
+      v.push_back(field_value<Element>(f));
+    else
+      v = field_value<Element>(f);
+  }
+
+  static void get(const void* at, const void* default_at, const SchemaField& row, Message& out) {
+    const V& v = *static_cast<const V*>(at);
+    if constexpr (array) {
+      if (row.packed) {
+        if (v.empty()) return;
+        Field f;
+        f.number = row.number, f.form = Field::Form::bytes;
+        f.bytes.assign(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(Element));
+        out.fields.push_back(std::move(f));
+        return;
+      }
+    }
+    if constexpr (is_vector<V>::value) {
+      for (std::size_t i = 0; i < v.size(); ++i) out.fields.push_back(field_of<Element>(row.number, v[i]));
+    } else if constexpr (is_optional<V>::value) {
+      if (v) out.fields.push_back(field_of<Element>(row.number, *v));
+    } else {
+      if (v != *static_cast<const V*>(default_at)) out.fields.push_back(field_of<Element>(row.number, v));
+    }
+  }
+};
+
+template <class M>
+const M& defaults() {
+  static const M d{};
+  return d;
+}
+
+}  // namespace detail
+
+/// One row of a table, kind and rule taken from the member's type.
+template <class M, class V>
+SchemaField field(int number, std::string_view name, V M::*member, bool packed = false) {
+  using Element = typename detail::element<V>::type;
+  const M& d = detail::defaults<M>();
+  SchemaField f{number, name, detail::kind_of<Element>(), detail::is_vector<V>::value, packed};
+  if constexpr (std::is_enum_v<Element>) f.names = enum_names<Element>();
+  if constexpr (detail::kind_of<Element>() == Kind::message) f.message = &schema<Element>();
+  f.offset = static_cast<std::size_t>(reinterpret_cast<const char*>(&(d.*member)) -
+                                      reinterpret_cast<const char*>(&d));
+  f.defaults = &d, f.set = &detail::member<V>::set, f.get = &detail::member<V>::get;
+  return f;
+}
+
+/// The name nearest to a misspelt one, or nothing when none is near.
+inline std::string nearest(std::string_view wrong, const std::vector<std::string_view>& names) {
+  std::string_view best;
+  std::size_t least = wrong.size() / 3 + 2;
+  for (const std::string_view n : names) {
+    std::vector<std::size_t> row(n.size() + 1);  // Levenshtein's distance, one row at a time
+    for (std::size_t j = 0; j <= n.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= wrong.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= n.size(); ++j) {
+        const std::size_t substitute = diagonal + (wrong[i - 1] != n[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min(substitute, std::min(row[j], row[j - 1]) + 1);
+      }
+    }
+    if (row[n.size()] < least) least = row[n.size()], best = n;
+  }
+  return std::string(best);
+}
+
+}  // namespace crema::inline CREMA_ABI
