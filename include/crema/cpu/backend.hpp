@@ -25,9 +25,9 @@
 namespace crema::inline CREMA_ABI {
 
 struct CpuOptions {
-  int threads = 0;         // 0: as many as the process may use
-  std::optional<Isa> isa;  // the best there is
-  bool spin = true;        // false where other ranks or programs share the cores: idle threads sleep at once
+  int threads = 0;              // 0: as many as the process may use
+  std::optional<Isa> isa = {};  // the best there is
+  bool spin = true;  // false where other ranks or programs share the cores: idle threads sleep at once
 };
 
 class Cpu {

@@ -12,12 +12,12 @@
 #include "crema/cpu/elementwise.hpp"
 #include "crema/cpu/gemm.hpp"
 #include "crema/cpu/inner_product.hpp"
+#include "crema/cpu/lines.hpp"
 #include "crema/cpu/lrn.hpp"
 #include "crema/cpu/order.hpp"
 #include "crema/cpu/pooling.hpp"
 #include "crema/cpu/softmax.hpp"
 #include "crema/cpu/update.hpp"
-#include "crema/cpu/vec.hpp"
 
 namespace crema::inline CREMA_ABI::baseline {
 #include "crema/cpu/kernels/all.inl"

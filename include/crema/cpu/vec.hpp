@@ -7,14 +7,13 @@
 // may be wider than its set's register: g++ falls to a tenth of the speed.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 
 #include "crema/core/config.hpp"
+#include "crema/cpu/vector_math.hpp"
 
 namespace crema::inline CREMA_ABI::baseline {
 inline constexpr int register_bytes = 16, registers = 16;

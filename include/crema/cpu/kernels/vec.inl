@@ -16,7 +16,6 @@ struct V<float> {
   typedef std::int32_t ints __attribute__((vector_size(register_bytes), may_alias));
   using integer = std::int32_t;
   static constexpr int n = register_bytes / 4, line = 16 / n;
-  static constexpr int mantissa = 23, bias = 127;
 };
 template <>
 struct V<double> {
@@ -25,7 +24,6 @@ struct V<double> {
   typedef std::int64_t ints __attribute__((vector_size(register_bytes), may_alias));
   using integer = std::int64_t;
   static constexpr int n = register_bytes / 8, line = 16 / n;
-  static constexpr int mantissa = 52, bias = 1023;
 };
 template <class T>
 using vec = typename V<T>::type;
@@ -57,9 +55,7 @@ inline CREMA_ALWAYS_INLINE ivec<T> iset(typename V<T>::integer x) {
   return x - ivec<T>{};
 }
 
-/// The scalar type of a vector, so that helpers below need no template argument.
-template <class X>
-using scalar_of = std::remove_cvref_t<decltype(std::declval<X>()[0])>;
+using detail::scalar_of;
 
 /// a where the mask is true, else b; the larger, the smaller (b if either is NaN).
 template <class M, class X>
@@ -143,52 +139,16 @@ inline CREMA_ALWAYS_INLINE X rsqrt(X v) {
   return T(1) / sqrt(v);
 }
 
-/// e^v to about 2 ulp: 2^k times the Taylor series of the rest, |rest| <= ln(2)/2. Overflows to the largest
-/// power of two's neighbourhood (finite), underflows to 0.
+/// e^v and ln v (cpu/vector_math.hpp).
 template <class X>
 inline CREMA_ALWAYS_INLINE X exp(X v) {
-  using T = scalar_of<X>;
-  constexpr bool f = sizeof(T) == 4;
-  constexpr T magic =
-      f ? T(12582912) : T(6755399441055744);  // 1.5 * 2^mantissa: adding it rounds to an integer
-  constexpr T top = f ? T(88) : T(709), bottom = f ? T(-87.3) : T(-708.3);
-  constexpr T ln2_high = f ? T(0.693145751953125) : T(6.93147180369123816490e-01);
-  constexpr T ln2_low = f ? T(1.42860682030941723212e-6) : T(1.90821492927058770002e-10);
-  const X x = vmin(set<T>(top), vmax(set<T>(bottom), v));  // in this order a NaN stays one
-  const X rounded = x * T(1.4426950408889634074) + magic, k = rounded - magic;
-  const X r = (x - k * ln2_high) - k * ln2_low;
-  constexpr int degree = f ? 7 : 13;
-  constexpr double inverse_factorial[] = {
-      1,         1,          1 / 2.,      1 / 6.,       1 / 24.,       1 / 120.,       1 / 720.,
-      1 / 5040., 1 / 40320., 1 / 362880., 1 / 3628800., 1 / 39916800., 1 / 479001600., 1 / 6227020800.};
-  X p = set<T>(T(inverse_factorial[degree]));
-#pragma GCC unroll 16
-  for (int i = degree - 1; i >= 0; --i) p = p * r + T(inverse_factorial[i]);
-  const ivec<T> bits = (ivec<T>)rounded << V<T>::mantissa;  // k in the exponent; magic's own bits fall off
-  const X y = (X)((ivec<T>)p + bits);
-  return v < bottom ? X{} : y;
+  vexp(v, v);
+  return v;
 }
-
-/// ln v for normal positive v, to about 2 ulp: v = 2^k m, ln m = 2 artanh((m - 1) / (m + 1)).
 template <class X>
 inline CREMA_ALWAYS_INLINE X log(X v) {
-  using T = scalar_of<X>;
-  constexpr bool f = sizeof(T) == 4;
-  using I = ivec<T>;
-  using Int = typename V<T>::integer;
-  constexpr Int root_half = f ? Int(0x3f3504f3) : static_cast<Int>(0x3fe6a09e667f3bcdll);
-  const I shifted = (I)v - root_half;  // m in [sqrt(1/2), sqrt(2))
-  const I k = shifted >> V<T>::mantissa;
-  const X m = (X)((I)v - (k << V<T>::mantissa));
-  const X s = (m - T(1)) / (m + T(1)), s2 = s * s;
-  constexpr int degree = f ? 9 : 21;
-  X p = set<T>(T(2.0 / degree));
-#pragma GCC unroll 16
-  for (int i = degree - 2; i >= 3; i -= 2) p = p * s2 + T(2.0 / i);
-  constexpr T ln2_high = f ? T(0.693145751953125) : T(6.93147180369123816490e-01);
-  constexpr T ln2_low = f ? T(1.42860682030941723212e-6) : T(1.90821492927058770002e-10);
-  const X kx = __builtin_convertvector(k, X);
-  return kx * ln2_high + (s * T(2) + (p * s2 * s + kx * ln2_low));
+  vlog(v, v);
+  return v;
 }
 
 // -------------------------------------------------------------------------------------------------------

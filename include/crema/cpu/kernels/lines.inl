@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop behind lines(); included by cpu/lines.hpp once per instruction set.
+
+/// The first `count` elements at p, and the first one again in the lanes behind them.
+template <class T>
+vec<T> load_some(const T* p, std::int64_t count) {
+  vec<T> v = set(p[0]);
+  for (std::int64_t i = 1; i < count; ++i) v[i] = p[i];
+  return v;
+}
+
+/// body(y, x...) for n elements at y and at each of x; the last few go through a register as all others do.
+template <class T, class F, class... X>
+void run_lines(std::int64_t n, const F& body, T* y, const X*... x) {
+  constexpr int step = V<T>::n;
+  std::int64_t i = 0;
+#pragma GCC unroll 4
+  for (; i + step <= n; i += step) {
+    vec<T> v = loadu(y + i);
+    body(v, loadu(x + i)...);
+    storeu(y + i, v);
+  }
+  if (i == n) return;
+  vec<T> v = load_some(y + i, n - i);
+  body(v, load_some(x + i, n - i)...);
+  for (std::int64_t k = 0; i + k < n; ++k) y[i + k] = v[k];
+}
