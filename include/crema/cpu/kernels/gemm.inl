@@ -1,4 +1,151 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix product: kernels, included once per instruction set.
 
-template <class T> constexpr GemmKernels<T> gemm_kernels() { return {}; }
+// The tile is as many rows as leave two registers for B and one for A; its width is two registers.
+inline constexpr int gemm_rows = registers == 32 ? 14 : 6;
+
+/// n elements from p, or as many as there are before `end`.
+template <class T>
+inline CREMA_ALWAYS_INLINE vec<T> load_before(const T* p, const T* end) {
+  if (end - p >= V<T>::n) return loadu(p);
+  return p < end ? load_some(p, end - p) : vec<T>{};
+}
+
+/// A panel is [k][width]. Stores are whole registers: what spills over the width is overwritten by what comes
+/// after it, and behind the last row there is slack.
+template <class T>
+void gemm_pack_rows(const GemmPanels<T>& p) {  // contiguous across: copies
+  constexpr int n = V<T>::n, together = 4;     // panels side by side, so that memory is read in longer pieces
+  for (std::int64_t i = p.first; i < p.last; i += together) {
+    const int panels = static_cast<int>(std::min<std::int64_t>(together, p.last - i));
+    const T* from[together];
+    T* to[together];
+    std::int64_t width[together];
+    for (int q = 0; q < panels; ++q) {
+      from[q] = p.from.data + p.k * p.from.along + p.split.first(i + q);
+      to[q] = p.to + gemm_panel_offset(p.split, i + q, p.depth);
+      width[q] = p.split.size(i + q);
+    }
+    for (std::int64_t k = 0; k < p.depth; ++k)
+      for (int q = 0; q < panels; ++q) {
+        const T* const row = from[q] + k * p.from.along;
+        T* const out = to[q] + k * width[q];
+        for (std::int64_t j = 0; j < width[q]; j += n) storeu(out + j, load_before(row + j, p.from.end));
+      }
+  }
+}
+
+template <class T>
+void gemm_pack_columns(const GemmPanels<T>& p, std::int64_t i) {  // contiguous along
+  constexpr int n = V<T>::n;
+  const std::int64_t first = p.split.first(i), width = p.split.size(i);
+  for (std::int64_t j = (width - 1) / n * n; j >= 0;
+       j -= n) {  // from the back: the block in front covers the spill
+    const T* row[n];
+    for (int r = 0; r < n; ++r)
+      row[r] = p.from.data + p.k + std::min(first + j + r, p.from.count - 1) * p.from.across;
+    T* const to = p.to + gemm_panel_offset(p.split, i, p.depth) + j;
+    const auto block = [&](std::int64_t k) CREMA_ALWAYS_INLINE {
+      vec<T> v[n];
+#pragma GCC unroll 16
+      for (int r = 0; r < n; ++r) v[r] = loadu(row[r] + k);
+      transpose(v);
+#pragma GCC unroll 16
+      for (int r = 0; r < n; ++r) storeu(to + (k + r) * width, v[r]);
+    };
+    for (std::int64_t k = 0; k + n <= p.depth; k += n) block(k);
+    if (p.depth >= n) {
+      if (p.depth % n != 0) block(p.depth - n);
+      continue;
+    }
+    for (std::int64_t k = 0; k < p.depth; ++k) {
+      vec<T> v{};
+      for (int r = 0; r < n; ++r) v[r] = row[r][k];
+      storeu(to + k * width, v);
+    }
+  }
+}
+
+template <class T>
+void gemm_pack(const GemmPanels<T>& p) {
+  if (p.from.across == 1) return gemm_pack_rows(p);
+  for (std::int64_t i = p.first; i < p.last; ++i) gemm_pack_columns(p, i);
+}
+
+/// What a tile stores where its columns are not all there, or C is seen as its transpose.
+template <class T>
+void gemm_store_part(const GemmBlock<T>& g, const T* tile, int rows, T* c, std::int64_t columns) {
+  for (int i = 0; i < rows; ++i, tile += 2 * V<T>::n)
+    for (std::int64_t j = 0; j < columns; ++j) {
+      T& to = c[i * g.row_step + j * g.column_step];
+      to = g.beta == 0 ? tile[j] : tile[j] + g.beta * to;
+    }
+}
+
+/// c = alpha a b + beta c for R rows and up to two registers of columns.
+template <class T, int R>
+void gemm_tile(const GemmBlock<T>& g, const T* a, const T* b, std::int64_t step, T* c, std::int64_t columns) {
+  constexpr int n = V<T>::n;
+  const bool plain = columns == 2 * n && g.column_step == 1;
+  vec<T> left[R], right[R];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    left[i] = right[i] = vec<T>{};
+    if (plain) __builtin_prefetch(c + i * g.row_step), __builtin_prefetch(c + i * g.row_step + n);
+  }
+  for (std::int64_t k = g.depth; k > 0; --k, a += R, b += step) {
+    const vec<T> b0 = loadu(b), b1 = loadu(b + n);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const vec<T> v = set(a[i]);
+      left[i] = v * b0 + left[i];
+      right[i] = v * b1 + right[i];
+    }
+  }
+  const T alpha = g.alpha, beta = g.beta;
+  if (plain && beta == 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      storeu(c + i * g.row_step, alpha * left[i]);
+      storeu(c + i * g.row_step + n, alpha * right[i]);
+    }
+  } else if (plain) {
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      T* const p = c + i * g.row_step;
+      storeu(p, alpha * left[i] + beta * loadu(p));
+      storeu(p + n, alpha * right[i] + beta * loadu(p + n));
+    }
+  } else {
+    alignas(64) T tile[R][2 * n];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) store(tile[i], alpha * left[i]), store(tile[i] + n, alpha * right[i]);
+    gemm_store_part(g, tile[0], R, c, columns);
+  }
+}
+
+template <class T, std::size_t... R>
+void gemm_tile_of(std::int64_t rows, const GemmBlock<T>& g, const T* a, const T* b, std::int64_t step, T* c,
+                  std::int64_t columns, std::index_sequence<R...>) {
+  using Tile = void (*)(const GemmBlock<T>&, const T*, const T*, std::int64_t, T*, std::int64_t);
+  static constexpr Tile tiles[] = {gemm_tile<T, static_cast<int>(R) + 1>...};
+  tiles[rows - 1](g, a, b, step, c, columns);
+}
+
+template <class T>
+void gemm_block(const GemmBlock<T>& g) {
+  constexpr std::int64_t width = 2 * V<T>::n;
+  for (std::int64_t i = g.first_row_group; i < g.last_row_group; ++i)
+    for (std::int64_t j = g.first_panel; j < g.last_panel; ++j) {
+      const bool direct = j < g.direct;
+      gemm_tile_of<T>(g.rows.size(i), g, g.a + gemm_panel_offset(g.rows, i, g.depth),
+                      direct ? g.b_direct + j * width : g.b + gemm_panel_offset(g.columns, j, g.depth),
+                      direct ? g.ldb : width, g.c + g.rows.first(i) * g.row_step + j * width * g.column_step,
+                      std::min(width, g.column_count - j * width), std::make_index_sequence<gemm_rows>());
+    }
+}
+
+template <class T>
+constexpr GemmKernels<T> gemm_kernels() {
+  return {.rows = gemm_rows, .columns = 2 * V<T>::n, .pack = gemm_pack<T>, .block = gemm_block<T>};
+}
