@@ -33,6 +33,7 @@ struct CpuOptions {
 class Cpu {
  public:
   static constexpr std::string_view name = "cpu";
+  static constexpr bool has_native_order = true;
 
   /// Throws SpecError for an instruction set that this processor lacks or a negative number of threads.
   explicit Cpu(CpuOptions o = {})

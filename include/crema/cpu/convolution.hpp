@@ -1,11 +1,226 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution on the CPU.
+// Convolution on the CPU. In native order (nhwc16n) one short kernel does forward and backward-data for every
+// stride, padding, dilation, group and channel count: a tile of output channels x one or two pixels x 16
+// images, fed by a list of runs made in advance that says which taps hit the tile, so that padding costs
+// nothing. The weight gradient sums over pixels in tiles of output x input channels whose lanes are images.
+// See docs/design.md for the measured shares.
+//
+//   auto plan = make_convolution_plan<float>(cpu, geometry, bottom, top);    // in prepare
+//   convolution_forward(cpu, plan, weights, version, bias, x, y, scratch);
+//
+// Canonical order serves small test batches: forward by a direct kernel, backward by plain loops.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "crema/core/geometry.hpp"
 #include "crema/cpu/backend.hpp"
 
 namespace crema::inline CREMA_ABI {
 
-template <class T> struct ConvolutionKernels {};
+/// `length` lines of input against as many weight rows, for the pixels of the tile named by `pixels` (bit 0,
+/// bit 1).
+struct ConvolutionRun {
+  std::int32_t length, pixels;
+  std::int32_t weight;  // first weight row
+  std::int64_t input;   // first input element, from the tile's base row
+};
+
+/// One row of pixels in a weight gradient: n pairs of (dy, x).
+struct WeightGradientRow {
+  std::int64_t dy, x, n;  // element offsets, count
+};
+
+template <class T>
+struct ConvolutionKernels {
+  static constexpr int max_rows = 14, max_a = 8, max_b = 6;
+  int rows = 1, pixels = 1;  // largest tile: output channels, pixels
+  /// y[i] (+)= sum over runs of weight * input, from bias or, if `add`, on top of what is there. second:
+  /// distance to pixel 1.
+  using Tile = void (*)(const ConvolutionRun*, int runs, const T* weights, const T* x, std::ptrdiff_t second,
+                        std::ptrdiff_t prefetch, const T* bias, T* y0, T* y1, bool add);
+  std::array<Tile, max_rows + 1> tile{};
+  /// sums[i * b + j] = sum over rows, pixels and images of dy line i times x line j; steps in elements
+  /// between pixels.
+  using Dot = void (*)(const WeightGradientRow*, int rows, const T* dy, const T* x, std::ptrdiff_t dy_step,
+                       std::ptrdiff_t x_step, T* sums);
+  int area = 0;  // largest a * b
+  std::array<std::array<Dot, max_b + 1>, max_a + 1> dot{};
+  /// sums[c] += sum of line c over pixels and images, for up to 8 lines.
+  void (*line_sums)(const T* dy, std::int64_t pixels, std::ptrdiff_t step, int n, T* sums) = nullptr;
+  /// Canonical: y[i][0..n) for `rows` channels of one output row, x already padded and split by phase.
+  using Direct = void (*)(const T* weights, int channels, const std::int64_t* tap_offset, int taps,
+                          const T* x, std::int64_t plane, const T* bias, T* y, std::int64_t y_plane, int n);
+  int direct_rows = 1;
+  std::array<Direct, 9> direct{};
+};
+
+/// n split into near-equal parts of at most `most`.
+inline std::vector<int> near_equal(int n, int most) {
+  const int parts = (n + most - 1) / most;
+  std::vector<int> v(static_cast<std::size_t>(parts), n / parts);
+  for (int i = 0; i < n % parts; ++i) ++v[static_cast<std::size_t>(i)];
+  return v;
+}
+
+/// The lists for one direction: forward, or backward-data, which is the same function with the roles
+/// exchanged.
+struct ConvolutionPass {
+  struct Tap {
+    int k, in;
+  };  // weight index along an axis, input coordinate
+  struct Pair {
+    int x0, x1;
+  };  // output columns of a tile; x1 < 0: one pixel only
+  struct Tiles {
+    int first, count;
+  };                                          // runs
+  int channels = 0, outputs = 0, groups = 1;  // of what is read and written
+  int in_width = 0, out_height = 0, out_width = 0;
+  std::int64_t in_pixel = 0, out_pixel = 0;  // pitches in lines
+  std::vector<int> rows;                     // output-channel tile heights within a group
+  std::vector<Pair> pairs;
+  std::vector<int> row_class, row_base;  // per output row: which lists, first input row
+  std::vector<ConvolutionRun> runs;
+  std::vector<Tiles> tiles;  // [class][pair]
+  int step = 1;              // input columns between the two pixels of a tile
+  int taps = 1, pairs_at_once = 1, row_split = 1, tile_split = 1;
+
+  std::int64_t weight_rows() const { return static_cast<std::int64_t>(channels / groups) * taps; }
+};
+
+namespace detail {
+
+/// Which inputs one output coordinate reads. Backward: which outputs wrote this input, kernel flipped.
+inline std::vector<ConvolutionPass::Tap> taps_at(const WindowAxis& a, int at, bool backward) {
+  std::vector<ConvolutionPass::Tap> taps;
+  for (int k = 0; k < a.kernel; ++k) {
+    if (!backward) {
+      const int in = at * a.stride - a.pad + k * a.dilation;
+      if (in >= 0 && in < a.in) taps.push_back({k, in});
+    } else {
+      const int t = at + a.pad - (a.kernel - 1 - k) * a.dilation;
+      if (t >= 0 && t % a.stride == 0 && t / a.stride < a.out) taps.push_back({k, t / a.stride});
+    }
+  }
+  return taps;
+}
+
+inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const std::vector<ConvolutionPass::Tap>& rows,
+                     int base_row, const ConvolutionPass::Pair& pair, bool backward) {
+  using Tap = ConvolutionPass::Tap;
+  const std::vector<Tap> first = taps_at(ax, pair.x0, backward);
+  const std::vector<Tap> second = pair.x1 >= 0 ? taps_at(ax, pair.x1, backward) : std::vector<Tap>{};
+  const int per_tap = p.channels / p.groups;
+  const bool merge = p.groups == 1 && p.in_pixel == p.channels;  // neighbouring taps are neighbouring lines
+  const auto find = [](const std::vector<Tap>& v, int k) -> const Tap* {
+    for (const Tap& t : v)
+      if (t.k == k) return &t;
+    return nullptr;
+  };
+  const int begin = static_cast<int>(p.runs.size());
+  for (const Tap& row : rows) {
+    int last_k = -2, last_column = -2;
+    for (int k = 0; k < ax.kernel; ++k) {
+      const Tap *a = find(first, k), *b = find(second, k);
+      if (!a && !b) continue;
+      const int column = a ? a->in : b->in - p.step, kind = (a ? 1 : 0) | (b ? 2 : 0);
+      if (merge && last_k == k - 1 && last_column == column - 1 && p.runs.back().pixels == kind &&
+          static_cast<int>(p.runs.size()) > begin) {
+        p.runs.back().length += per_tap;
+      } else {
+        const std::int64_t pixel = static_cast<std::int64_t>(row.in - base_row) * p.in_width + column;
+        p.runs.push_back({per_tap, kind, (row.k * ax.kernel + k) * per_tap, pixel * p.in_pixel * lanes});
+      }
+      last_k = k, last_column = column;
+    }
+    last_k = -2;
+  }
+}
+
+}  // namespace detail
+
+/// Makes the lists of one pass for tiles of at most `rows` channels x `pixels` pixels.
+inline ConvolutionPass make_convolution_pass(const ConvolutionGeometry& g, bool backward,
+                                             std::int64_t in_pixel, std::int64_t out_pixel,
+                                             std::int64_t blocks, int rows, int pixels) {
+  ConvolutionPass p;
+  p.channels = backward ? g.outputs : g.channels, p.outputs = backward ? g.channels : g.outputs,
+  p.groups = g.groups;
+  p.in_width = backward ? g.x.out : g.x.in;
+  p.out_height = backward ? g.y.in : g.y.out, p.out_width = backward ? g.x.in : g.x.out;
+  p.in_pixel = in_pixel, p.out_pixel = out_pixel, p.taps = g.taps();
+  p.rows = near_equal(p.outputs / p.groups, rows);
+  // Two pixels of a tile must be one constant distance apart in the input, with the same weights: neighbours
+  // forward, pixels of equal phase backward.
+  const int apart = backward ? g.x.stride : 1;
+  p.step = backward ? 1 : g.x.stride;
+  for (int phase = 0; phase < apart; ++phase)
+    for (int x = phase; x < p.out_width; x += pixels * apart)
+      p.pairs.push_back({x, pixels == 2 && x + apart < p.out_width ? x + apart : -1});
+
+  std::vector<std::vector<std::pair<int, int>>> classes;
+  for (int y = 0; y < p.out_height; ++y) {
+    const auto taps = detail::taps_at(g.y, y, backward);
+    const int base = taps.empty() ? 0 : taps.front().in;
+    std::vector<std::pair<int, int>> key;
+    for (const auto& t : taps) key.push_back({t.k, t.in - base});
+    const auto known = std::find(classes.begin(), classes.end(), key);
+    p.row_class.push_back(static_cast<int>(known - classes.begin()));
+    p.row_base.push_back(base);
+    if (known != classes.end()) continue;
+    classes.push_back(key);
+    for (const auto& pair : p.pairs) {
+      const int first = static_cast<int>(p.runs.size());
+      detail::add_runs(p, g.x, taps, base, pair, backward);
+      p.tiles.push_back({first, static_cast<int>(p.runs.size()) - first});
+    }
+  }
+  // The inputs of a stretch of pairs stay in a part of L2 while all output channels pass over them.
+  constexpr std::int64_t window = 192 * 1024;
+  const std::int64_t per_pair =
+      static_cast<std::int64_t>(g.y.kernel) * pixels * p.step * (p.channels / p.groups) * lanes * 4;
+  const int n = static_cast<int>(p.pairs.size());
+  const int most = static_cast<int>(
+      std::clamp<std::int64_t>(window / std::max<std::int64_t>(per_pair, 1), 2, std::max(n, 2)));
+  p.pairs_at_once = near_equal(n, most).front();
+  // About 32 chunks for each block of images: rows first, then output channels.
+  const std::int64_t units = blocks * p.out_height;
+  p.row_split = static_cast<int>(std::clamp<std::int64_t>(units / 64, 1, p.out_height));
+  p.tile_split = static_cast<int>(std::clamp<std::int64_t>(48 / std::max<std::int64_t>(units, 1), 1,
+                                                           static_cast<std::int64_t>(p.rows.size())));
+  return p;
+}
+
+/// One tile column of a weight gradient: `count` input lines, for output columns [lo, hi). Lines are channels
+/// of one tap; with few channels, neighbouring taps are neighbouring lines and one column spans several
+/// (`merged`).
+struct GradientColumn {
+  int tap = 0, first = 0, count = 1, lo = 0, hi = 0;
+  bool merged = false;
+};
+
+/// What a Convolution layer keeps between steps on the CPU.
+template <class T>
+struct CpuConvolutionPlan {
+  ConvolutionGeometry geometry;
+  Order order = Order::canonical;
+  ConvolutionPass forward, backward;
+  std::vector<int> gradient_rows;  // weight gradient: output channels of its tiles
+  std::vector<std::vector<GradientColumn>> gradient_columns;
+  int gradient_chunk = 1;                  // output rows summed at a time, to stay in L1
+  bool gradient_split = false;             // kernel rows are chunks of their own: few tiles
+  Buffer<T, Cpu> packed, packed_backward;  // weights in the kernels' order
+  std::uint64_t packed_version = 0, packed_backward_version = 0;
+  std::vector<std::int64_t> tap_offset;  // canonical: where each tap lies in the padded input
+  std::int64_t padded_width = 0, padded_height = 0, phase_width = 0;
+  std::size_t scratch = 0;  // bytes that the ops want
+};
 
 }  // namespace crema::inline CREMA_ABI
+
+#include "crema/cpu/convolution_ops.hpp"

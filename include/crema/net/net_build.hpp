@@ -251,8 +251,11 @@ void Net<T, B>::bind(int index) {
   n.state = {};
   for (const StateSegment& have : parameters_->state_segments())
     if (have.layer == l.spec.name) {  // a layer's states lie side by side
-      const std::size_t first = n.state.empty() ? have.offset : static_cast<std::size_t>(n.state.data() - parameters_->state().data());
-      n.state = parameters_->state().subspan(first, have.offset + padded(static_cast<std::size_t>(have.plan.shape.size())) - first);
+      const std::size_t first = n.state.empty()
+                                    ? have.offset
+                                    : static_cast<std::size_t>(n.state.data() - parameters_->state().data());
+      n.state = parameters_->state().subspan(
+          first, have.offset + padded(static_cast<std::size_t>(have.plan.shape.size())) - first);
     }
 }
 

@@ -22,7 +22,7 @@ namespace crema::inline CREMA_ABI {
 struct NetOptions {
   Phase phase = Phase::train;
   int level = 0;
-  std::vector<std::string> stages;
+  std::vector<std::string> stages = {};
   std::vector<std::string>
       keep;                // blobs to keep readable in a TEST net, whose memory is otherwise used again
   bool canonical = false;  // everything in N,C,H,W: slow, the oracle of tests
@@ -55,12 +55,12 @@ struct NetPlan {
     std::vector<int> params, state;   // segments
     bool backward = false;
   };
-  std::vector<Blob> blobs;
-  std::vector<Layer> layers;
-  std::vector<int> inputs;   // blobs of Input layers, in order
-  std::vector<int> outputs;  // losses and metrics, by name as Caffe numbers them
-  std::vector<Segment> segments;
-  std::vector<StateSegment> state;
+  std::vector<Blob> blobs = {};
+  std::vector<Layer> layers = {};
+  std::vector<int> inputs = {};   // blobs of Input layers, in order
+  std::vector<int> outputs = {};  // losses and metrics, by name as Caffe numbers them
+  std::vector<Segment> segments = {};
+  std::vector<StateSegment> state = {};
   Order order = Order::canonical;  // the net's order
   Phase phase = Phase::train;
 };

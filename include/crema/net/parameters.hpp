@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "crema/core/random.hpp"
+#include "crema/core/tensor.hpp"
 #include "crema/net/plan.hpp"
 
 namespace crema::inline CREMA_ABI {

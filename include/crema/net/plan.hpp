@@ -31,33 +31,33 @@ enum class Merge : std::uint8_t { mean, sum, rank0 };
 
 struct TopPlan {
   enum Kind : std::uint8_t { value, loss, metric };
-  Shape shape;
+  Shape shape = {};
   Kind kind = value;       // loss and metric: a scalar, reported as a Loss by forward
   int in_place_of = -1;    // this top may share memory with that bottom
   double loss_weight = 0;  // Caffe's default: 1 for the first top of a loss layer
 };
 
 struct ParamPlan {
-  std::string name;  // "weight", "bias"
-  Shape shape;       // Caffe's, without padding
-  FillerSpec filler;
+  std::string name = {};  // "weight", "bias"
+  Shape shape = {};       // Caffe's, without padding
+  FillerSpec filler = {};
   double lr_mult = 1, decay_mult = 1;  // defaults; the spec's `param` overrides them
 };
 
 struct StatePlan {
-  std::string name;
-  Shape shape;
+  std::string name = {};
+  Shape shape = {};
   Merge merge = Merge::mean;
 };
 
 struct Plan {
-  std::vector<TopPlan> top;
-  std::vector<ParamPlan> params;
-  std::vector<StatePlan> state;
+  std::vector<TopPlan> top = {};
+  std::vector<ParamPlan> params = {};
+  std::vector<StatePlan> state = {};
   /// Per blob: true if the layer takes the net's order, whichever that is (native or canonical); false or
   /// missing: it wants canonical, and the net converts. A layer that says nothing needs to know nothing of
   /// orders.
-  std::vector<bool> bottom_any_order, top_any_order;
+  std::vector<bool> bottom_any_order = {}, top_any_order = {};
   Reads backward_reads = Reads::both;
   std::uint32_t no_gradient = 0;  // bit i: bottom i never gets a gradient (labels)
   bool axis0_is_batch = true;     // false: no short batches, canonical only
@@ -71,8 +71,8 @@ struct Needs {
 
 /// A blob as it will be: its capacity and how it lies in memory.
 struct Slot {
-  Shape shape;
-  Layout layout;
+  Shape shape = {};
+  Layout layout = {};
 };
 
 /// Throws SpecError unless the layer has as many bottoms as it takes. Call it first in plan().

@@ -67,7 +67,7 @@ inline std::span<const EnumName> enum_names<DataBackend>() {
 
 /// BlobShape: the extents of one blob.
 struct BlobShape {
-  std::vector<std::int64_t> dim;
+  std::vector<std::int64_t> dim = {};
   friend bool operator==(const BlobShape&, const BlobShape&) = default;
 };
 
@@ -80,23 +80,23 @@ struct FillerSpec {
 };
 
 struct ParamSpec {
-  std::string name;
+  std::string name = {};
   ShareMode share_mode = ShareMode::strict;
   float lr_mult = 1, decay_mult = 1;
   friend bool operator==(const ParamSpec&, const ParamSpec&) = default;
 };
 
 struct NetStateRule {
-  std::optional<Phase> phase;
-  std::optional<int> min_level, max_level;
-  std::vector<std::string> stage, not_stage;
+  std::optional<Phase> phase = {};
+  std::optional<int> min_level = {}, max_level = {};
+  std::vector<std::string> stage = {}, not_stage = {};
   friend bool operator==(const NetStateRule&, const NetStateRule&) = default;
 };
 
 struct NetState {
   Phase phase = Phase::test;
   int level = 0;
-  std::vector<std::string> stage;
+  std::vector<std::string> stage = {};
   friend bool operator==(const NetState&, const NetState&) = default;
 };
 
@@ -104,33 +104,34 @@ struct TransformationOptions {
   float scale = 1;
   bool mirror = false;
   std::uint32_t crop_size = 0;
-  std::optional<std::string> mean_file;
-  std::vector<float> mean_value;
+  std::optional<std::string> mean_file = {};
+  std::vector<float> mean_value = {};
   bool force_color = false, force_gray = false;
   friend bool operator==(const TransformationOptions&, const TransformationOptions&) = default;
 };
 
 struct LossOptions {
-  std::optional<int> ignore_label;
-  std::optional<bool> normalize;
-  std::optional<Normalization> normalization;  // VALID unless `normalize` says otherwise
+  std::optional<int> ignore_label = {};
+  std::optional<bool> normalize = {};
+  std::optional<Normalization> normalization = {};  // VALID unless `normalize` says otherwise
   friend bool operator==(const LossOptions&, const LossOptions&) = default;
 };
 
 struct AccuracyOptions {
   std::uint32_t top_k = 1;
   int axis = 1;
-  std::optional<int> ignore_label;
+  std::optional<int> ignore_label = {};
   friend bool operator==(const AccuracyOptions&, const AccuracyOptions&) = default;
 };
 
 struct ConvolutionOptions {
   std::uint32_t num_output = 0;
   bool bias_term = true;
-  std::vector<std::uint32_t> pad, kernel_size, stride, dilation;
-  std::optional<std::uint32_t> pad_h, pad_w, kernel_h, kernel_w, stride_h, stride_w;
+  std::vector<std::uint32_t> pad = {}, kernel_size = {}, stride = {}, dilation = {};
+  std::optional<std::uint32_t> pad_h = {}, pad_w = {}, kernel_h = {}, kernel_w = {}, stride_h = {},
+                               stride_w = {};
   std::uint32_t group = 1;
-  FillerSpec weight_filler, bias_filler;
+  FillerSpec weight_filler = {}, bias_filler = {};
   Engine engine = Engine::automatic;
   int axis = 1;
   bool force_nd_im2col = false;
@@ -138,11 +139,11 @@ struct ConvolutionOptions {
 };
 
 struct DataOptions {
-  std::string source;
+  std::string source = {};
   std::uint32_t batch_size = 0, rand_skip = 0;
   DataBackend backend = DataBackend::leveldb;
   float scale = 1;
-  std::optional<std::string> mean_file;
+  std::optional<std::string> mean_file = {};
   std::uint32_t crop_size = 0;
   bool mirror = false, force_encoded_color = false;
   std::uint32_t prefetch = 10;
@@ -162,14 +163,14 @@ struct FlattenOptions {
 struct InnerProductOptions {
   std::uint32_t num_output = 0;
   bool bias_term = true;
-  FillerSpec weight_filler, bias_filler;
+  FillerSpec weight_filler = {}, bias_filler = {};
   int axis = 1;
   bool transpose = false;
   friend bool operator==(const InnerProductOptions&, const InnerProductOptions&) = default;
 };
 
 struct InputOptions {
-  std::vector<BlobShape> shape;
+  std::vector<BlobShape> shape = {};
   friend bool operator==(const InputOptions&, const InputOptions&) = default;
 };
 
@@ -184,9 +185,10 @@ struct LrnOptions {
 
 struct PoolingOptions {
   PoolMethod pool = PoolMethod::max;
-  std::optional<std::uint32_t> kernel_size;
+  std::optional<std::uint32_t> kernel_size = {};
   std::uint32_t stride = 1, pad = 0;
-  std::optional<std::uint32_t> kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+  std::optional<std::uint32_t> kernel_h = {}, kernel_w = {}, stride_h = {}, stride_w = {}, pad_h = {},
+                               pad_w = {};
   Engine engine = Engine::automatic;
   bool global_pooling = false;
   RoundMode round_mode = RoundMode::ceil;

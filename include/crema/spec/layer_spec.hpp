@@ -12,10 +12,10 @@ namespace crema::inline CREMA_ABI {
 /// A blob in a file: weights, a mean image, a solver's history. Either `shape` or Caffe's legacy four
 /// extents.
 struct BlobSpec {
-  std::optional<int> num, channels, height, width;
-  std::vector<float> data, diff;
-  std::optional<BlobShape> shape;
-  std::vector<double> double_data, double_diff;
+  std::optional<int> num = {}, channels = {}, height = {}, width = {};
+  std::vector<float> data = {}, diff = {};
+  std::optional<BlobShape> shape = {};
+  std::vector<double> double_data = {}, double_diff = {};
   friend bool operator==(const BlobSpec&, const BlobSpec&) = default;
 };
 
@@ -32,16 +32,16 @@ inline const Schema& schema<BlobSpec>() {
 }
 
 struct LayerSpec {
-  std::string name, type;
-  std::vector<std::string> bottom, top;
-  std::vector<float> loss_weight;
-  std::vector<ParamSpec> param;
-  std::vector<BlobSpec> blobs;
-  std::vector<NetStateRule> include, exclude;
-  std::optional<Phase> phase;
-  std::vector<bool> propagate_down;
-  Message options;  // all else: the <type>_param messages, and what no schema knows
-  Position where;
+  std::string name = {}, type = {};
+  std::vector<std::string> bottom = {}, top = {};
+  std::vector<float> loss_weight = {};
+  std::vector<ParamSpec> param = {};
+  std::vector<BlobSpec> blobs = {};
+  std::vector<NetStateRule> include = {}, exclude = {};
+  std::optional<Phase> phase = {};
+  std::vector<bool> propagate_down = {};
+  Message options = {};  // all else: the <type>_param messages, and what no schema knows
+  Position where = {};
 
   friend bool operator==(const LayerSpec& a, const LayerSpec& b) {
     return a.name == b.name && a.type == b.type && a.bottom == b.bottom && a.top == b.top &&
@@ -100,7 +100,7 @@ inline LayerSpec from_message<LayerSpec>(const Message& m) {
 }
 template <>
 inline Message to_message<LayerSpec>(const LayerSpec& spec) {
-  Message m;
+  Message m = {};
   collect(&spec, schema<LayerSpec>(), m);
   m.fields.insert(m.fields.end(), spec.options.fields.begin(), spec.options.fields.end());
   return m;

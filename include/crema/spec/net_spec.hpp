@@ -10,16 +10,16 @@
 namespace crema::inline CREMA_ABI {
 
 struct NetSpec {
-  std::string name;
-  std::vector<LayerSpec> layers;
-  std::optional<NetState> state;
+  std::string name = {};
+  std::vector<LayerSpec> layers = {};
+  std::optional<NetState> state = {};
   bool force_backward = false, debug_info = false;
   // Legacy inputs, from before there were Input layers: with_input_layers() turns them into one.
-  std::vector<std::string> input;
-  std::vector<int> input_dim;
-  std::vector<BlobShape> input_shape;
-  Message other;     // what no schema knows, V1's `layers` included
-  std::string file;  // where it was read from; not compared
+  std::vector<std::string> input = {};
+  std::vector<int> input_dim = {};
+  std::vector<BlobShape> input_shape = {};
+  Message other = {};     // what no schema knows, V1's `layers` included
+  std::string file = {};  // where it was read from; not compared
 
   friend bool operator==(const NetSpec& a, const NetSpec& b) {
     return a.name == b.name && a.layers == b.layers && a.state == b.state &&
@@ -55,7 +55,7 @@ inline NetSpec from_message<NetSpec>(const Message& m) {
 }
 template <>
 inline Message to_message<NetSpec>(const NetSpec& net) {
-  Message m;
+  Message m = {};
   collect(&net, schema<NetSpec>(), m);
   m.fields.insert(m.fields.end(), net.other.fields.begin(), net.other.fields.end());
   return m;

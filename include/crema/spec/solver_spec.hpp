@@ -35,26 +35,27 @@ inline std::span<const EnumName> enum_names<SolverType>() {
 }
 
 struct SolverSpec {
-  std::optional<std::string> net, train_net;  // exactly one of net, net_param, train_net, train_net_param
-  std::optional<NetSpec> net_param, train_net_param;
-  std::vector<std::string> test_net;
-  std::vector<NetSpec> test_net_param;
-  std::optional<NetState> train_state;
-  std::vector<NetState> test_state;
-  std::vector<int> test_iter;
+  std::optional<std::string> net = {},
+                             train_net = {};  // exactly one of net, net_param, train_net, train_net_param
+  std::optional<NetSpec> net_param = {}, train_net_param = {};
+  std::vector<std::string> test_net = {};
+  std::vector<NetSpec> test_net_param = {};
+  std::optional<NetState> train_state = {};
+  std::vector<NetState> test_state = {};
+  std::vector<int> test_iter = {};
   int test_interval = 0;
   bool test_compute_loss = false, test_initialization = true;
   float base_lr = 0;
   int display = 0, average_loss = 1, max_iter = 0, iter_size = 1;
-  std::string lr_policy;
+  std::string lr_policy = {};
   float gamma = 0, power = 0;
   int stepsize = 0;
-  std::vector<int> stepvalue;
+  std::vector<int> stepvalue = {};
   float momentum = 0, weight_decay = 0;
   std::string regularization_type = "L2";
   float clip_gradients = -1;
   int snapshot = 0;
-  std::string snapshot_prefix;
+  std::string snapshot_prefix = {};
   bool snapshot_diff = false, snapshot_after_train = true;
   SnapshotFormat snapshot_format = SnapshotFormat::binaryproto;
   SolverMode solver_mode = SolverMode::gpu;
@@ -63,10 +64,10 @@ struct SolverSpec {
   std::string type = "SGD";
   float delta = 1e-8f, momentum2 = 0.999f, rms_decay = 0.99f;
   bool debug_info = false, layer_wise_reduce = true;
-  std::optional<SolverType> solver_type;
-  std::vector<std::string> weights;
-  Message other;     // what no schema knows
-  std::string file;  // where it was read from; not compared
+  std::optional<SolverType> solver_type = {};
+  std::vector<std::string> weights = {};
+  Message other = {};     // what no schema knows
+  std::string file = {};  // where it was read from; not compared
 
   friend bool operator==(const SolverSpec& a, const SolverSpec& b);
 };
@@ -123,10 +124,10 @@ inline const Schema& schema<SolverSpec>() {
 /// A saved solver. Fields from 20000 up are crema's own (train/snapshot.hpp); Caffe skips them.
 struct SolverStateSpec {
   int iter = 0;
-  std::string learned_net;
-  std::vector<BlobSpec> history;
+  std::string learned_net = {};
+  std::vector<BlobSpec> history = {};
   int current_step = 0;
-  Message other;
+  Message other = {};
   friend bool operator==(const SolverStateSpec&, const SolverStateSpec&) = default;
 };
 template <>
@@ -141,11 +142,11 @@ inline const Schema& schema<SolverStateSpec>() {
 /// One sample of a Caffe database: C,H,W bytes, or an encoded image.
 struct DatumSpec {
   int channels = 0, height = 0, width = 0;
-  std::string data;
+  std::string data = {};
   int label = 0;
-  std::vector<float> float_data;
+  std::vector<float> float_data = {};
   bool encoded = false;
-  Message other;
+  Message other = {};
   friend bool operator==(const DatumSpec&, const DatumSpec&) = default;
 };
 template <>
@@ -178,7 +179,7 @@ M from_message_with_other(const Message& m) {
 }
 template <class M>
 Message to_message_with_other(const M& value) {
-  Message m;
+  Message m = {};
   collect(&value, schema<M>(), m);
   m.fields.insert(m.fields.end(), value.other.fields.begin(), value.other.fields.end());
   return m;

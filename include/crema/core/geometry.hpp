@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Geometry of sliding windows over N x C x H x W: what a convolution is, whatever computes it.
+#pragma once
+
+#include <cstdint>
+
+#include "crema/core/config.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+/// One spatial axis: output o reads inputs o * stride - pad + k * dilation for k in [0, kernel).
+struct WindowAxis {
+  int in = 1, out = 1, kernel = 1, stride = 1, pad = 0, dilation = 1;
+  int extent() const { return dilation * (kernel - 1) + 1; }
+  friend bool operator==(const WindowAxis&, const WindowAxis&) = default;
+};
+
+/// A convolution of C x H x W into O x OH x OW; weights O x C/groups x KH x KW.
+struct ConvolutionGeometry {
+  int channels = 1, outputs = 1, groups = 1;
+  WindowAxis y, x;
+  int taps() const { return y.kernel * x.kernel; }
+  int group_channels() const { return channels / groups; }
+  int group_outputs() const { return outputs / groups; }
+};
+
+}  // namespace crema::inline CREMA_ABI
