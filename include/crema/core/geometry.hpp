@@ -15,6 +15,10 @@ struct WindowAxis {
   friend bool operator==(const WindowAxis&, const WindowAxis&) = default;
 };
 
+/// The index of a maximum within its window: a byte where the window has at most 256 elements.
+using SmallIndex = std::uint8_t;
+using LargeIndex = std::uint16_t;
+
 /// A convolution of C x H x W into O x OH x OW; weights O x C/groups x KH x KW.
 struct ConvolutionGeometry {
   int channels = 1, outputs = 1, groups = 1;
