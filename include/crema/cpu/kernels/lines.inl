@@ -9,6 +9,11 @@ vec<T> load_some(const T* p, std::int64_t count) {
   return v;
 }
 
+template <class T>
+void store_some(T* p, vec<T> v, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) p[i] = v[i];
+}
+
 /// body(y, x...) for n elements at y and at each of x; the last few go through a register as all others do.
 template <class T, class F, class... X>
 void run_lines(std::int64_t n, const F& body, T* y, const X*... x) {
@@ -23,5 +28,5 @@ void run_lines(std::int64_t n, const F& body, T* y, const X*... x) {
   if (i == n) return;
   vec<T> v = load_some(y + i, n - i);
   body(v, load_some(x + i, n - i)...);
-  for (std::int64_t k = 0; i + k < n; ++k) y[i + k] = v[k];
+  store_some(y + i, v, n - i);
 }
