@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Geometry of sliding windows over N x C x H x W: what a convolution is, whatever computes it.
+// Geometry of sliding windows over N x C x H x W: what a convolution, a pooling or a normalisation is, whatever computes it.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,14 @@ struct ConvolutionGeometry {
   int taps() const { return y.kernel * x.kernel; }
   int group_channels() const { return channels / groups; }
   int group_outputs() const { return outputs / groups; }
+};
+
+/// Local response normalisation; weight() is what the sum of squares is multiplied by.
+struct LrnSetting {
+  bool across = true;
+  int size = 5;
+  double alpha = 1, beta = 0.75, k = 1;
+  double weight() const { return across ? alpha / size : alpha / (double(size) * size); }
 };
 
 }  // namespace crema::inline CREMA_ABI

@@ -53,4 +53,12 @@ inline std::int64_t native_index(const Shape& s, const Layout& l, std::int64_t n
   return (n / lanes * l.block + (y * width(s) + x) * l.pixel + c) * lanes + n % lanes;
 }
 
+/// What goes into lanes beyond the live batch: data wants something finite, diff wants exactly zero.
+enum class DeadLanes : std::uint8_t { repeat, zero };
+
+struct ConvertOptions {
+  bool add = false;  // dst += src; dead lanes then stay as they are
+  DeadLanes dead_lanes = DeadLanes::repeat;
+};
+
 }  // namespace crema

@@ -33,14 +33,6 @@ struct OrderKernels {
   void (*from_native)(const OrderRun<T, const T>&);
 };
 
-/// What goes into lanes beyond the live batch: data wants something finite, diff wants exactly zero.
-enum class DeadLanes : std::uint8_t { repeat, zero };
-
-struct ConvertOptions {
-  bool add = false;  // dst += src; dead lanes then stay as they are
-  DeadLanes dead_lanes = DeadLanes::repeat;
-};
-
 namespace detail {
 
 /// Calls f(block, first, last) for runs that cover all of shape. Large images go in bands of pixels, through

@@ -66,7 +66,7 @@ class Pooling final : public Layer<T, B> {
     const Shape top{bottom[0][0], bottom[0][1], g.y.out, g.x.out};
     Plan p;
     p.top.push_back({.shape = top});
-    if (spec.top.size() == 2) p.top.push_back({.shape = top, .kind = TopPlan::metric});
+    if (spec.top.size() == 2) p.top.push_back({.shape = top, .kind = TopPlan::detached});
     p.bottom_any_order = {true}, p.top_any_order = {true};
     p.backward_reads = Reads::none;
     return p;

@@ -112,7 +112,7 @@ class Net {
         throw;
       }
       for (const Conversion& c : n.after_forward)
-        convert(backend_, View<const T, B>(c.src), c.dst, false, DeadLanes::repeat);
+        convert(backend_, View<const T, B>(c.src), c.dst, ConvertOptions{});
     }
     for (std::size_t k = 0; k < outputs_.size(); ++k) {
       const NetPlan::Blob& o = blob(plan_.outputs[k]);
@@ -139,7 +139,7 @@ class Net {
       Node& n = node(i);
       if (!layer(i).backward) continue;
       for (const Conversion& c : n.before_backward)
-        convert(backend_, View<const T, B>(c.src), c.dst, c.add, DeadLanes::zero);
+        convert(backend_, View<const T, B>(c.src), c.dst, ConvertOptions{c.add, DeadLanes::zero});
       for (std::size_t k = 0; k < n.param_diff.size(); ++k)
         n.param_diff[k].add = sink.adds() || n.param_later[k];
       try {
@@ -177,7 +177,7 @@ class Net {
     if (v.layout.order == Order::canonical)
       backend_.copy_out(host.data(), v.data, host.size_bytes());
     else
-      convert(backend_, v, View<T, B>{host.data(), v.shape, {}}, false, DeadLanes::zero);
+      convert(backend_, v, View<T, B>{host.data(), v.shape, {}}, ConvertOptions{});
   }
   /// Copies canonical data into an input blob.
   void write(std::string_view name, std::span<const T> host) {
@@ -187,7 +187,7 @@ class Net {
     if (v.layout.order == Order::canonical)
       backend_.copy_in(v.data, host.data(), host.size_bytes());
     else
-      convert(backend_, View<const T, B>{host.data(), v.shape, {}}, v, false, DeadLanes::repeat);
+      convert(backend_, View<const T, B>{host.data(), v.shape, {}}, v, ConvertOptions{});
   }
 
  private:

@@ -103,7 +103,8 @@ class NetPlanner {
     choose_gradients();
     choose_in_place();
     for (std::size_t i = 0; i < out_.blobs.size(); ++i)
-      if (out_.blobs[i].kind != TopPlan::value) out_.outputs.push_back(static_cast<int>(i));
+      if (out_.blobs[i].kind == TopPlan::loss || out_.blobs[i].kind == TopPlan::metric)
+        out_.outputs.push_back(static_cast<int>(i));
     std::stable_sort(out_.outputs.begin(), out_.outputs.end(),
                      [&](int a, int b) { return blob(a).name < blob(b).name; });
     return std::move(out_);
@@ -274,7 +275,7 @@ class NetPlanner {
         l.wanted.push_back(want);
         any = any || want;
       }
-      for (const int t : l.top) needs[static_cast<std::size_t>(t)] = any;
+      for (const int t : l.top) needs[static_cast<std::size_t>(t)] = any && blob(t).kind != TopPlan::detached;
     }
     if (options_.phase == Phase::test && !spec_.force_backward) return;
     for (std::size_t i = out_.layers.size(); i-- > 0;) {  // from the losses down

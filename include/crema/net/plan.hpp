@@ -30,9 +30,11 @@ constexpr bool reads(Reads r, Reads what) { return (static_cast<int>(r) & static
 enum class Merge : std::uint8_t { mean, sum, rank0 };
 
 struct TopPlan {
-  enum Kind : std::uint8_t { value, loss, metric };
+  /// loss, metric: a scalar, which forward also reports as a Loss. detached: a value that passes no gradient
+  /// on.
+  enum Kind : std::uint8_t { value, loss, metric, detached };
   Shape shape = {};
-  Kind kind = value;       // loss and metric: a scalar, reported as a Loss by forward
+  Kind kind = value;
   int in_place_of = -1;    // this top may share memory with that bottom
   double loss_weight = 0;  // Caffe's default: 1 for the first top of a loss layer
 };

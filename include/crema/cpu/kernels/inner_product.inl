@@ -1,4 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inner product: kernels, included once per instruction set.
 
-template <class T> constexpr InnerProductKernels<T> inner_product_kernels() { return {}; }
+template <class T, int R, int N>
+void inner_product_tile(const T* w, std::int64_t k, const InputRuns& in, const T* x, std::int64_t x_block,
+                        const T* bias, T* y, std::int64_t y_block) {
+  constexpr int L = V<T>::line, n = V<T>::n, C = N * L;
+  vec<T> acc[R][C];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) acc[i][c] = bias ? set(bias[i]) : vec<T>{};
+  for (std::int64_t run = 0; run < in.runs; ++run) {
+    const T* line = x + run * 16;
+    for (std::int64_t f = 0; f < in.length; ++f, ++w, line += in.step) {
+      vec<T> v[C];
+#pragma GCC unroll 16
+      for (int c = 0; c < C; ++c) v[c] = load(line + c / L * x_block + c % L * n);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const vec<T> weight = set(w[i * k]);
+#pragma GCC unroll 16
+        for (int c = 0; c < C; ++c) acc[i][c] += weight * v[c];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c) store(y + c / L * y_block + i * 16 + c % L * n, acc[i][c]);
+}
+
+template <class T, int R>
+inline CREMA_ALWAYS_INLINE void inner_product_lines(const T* w, std::int64_t k, int n, const T* dy,
+                                                    std::int64_t step, T* dx, bool add) {
+  constexpr int L = V<T>::line, width = V<T>::n;
+  vec<T> acc[R][L];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+    for (int l = 0; l < L; ++l) acc[i][l] = add ? load(dx + i * step + l * width) : vec<T>{};
+  for (int o = 0; o < n; ++o, w += k, dy += 16) {
+    vec<T> d[L];
+#pragma GCC unroll 16
+    for (int l = 0; l < L; ++l) d[l] = load(dy + l * width);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const vec<T> weight = set(w[i]);
+#pragma GCC unroll 16
+      for (int l = 0; l < L; ++l) acc[i][l] += weight * d[l];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+    for (int l = 0; l < L; ++l) store(dx + i * step + l * width, acc[i][l]);
+}
+
+/// Lines of dx that one pass over 16 outputs keeps in registers.
+template <class T>
+inline constexpr int data_lines = registers == 32   ? 16 / V<T>::line
+                                  : V<T>::line == 2 ? 4
+                                  : V<T>::line == 4 ? 2
+                                                    : 1;
+
+template <class T>
+void inner_product_backward(const T* w, std::int64_t k, int n, const T* dy, std::int64_t count,
+                            std::int64_t step, T* dx, bool add) {
+  constexpr int R = data_lines<T>;
+  std::int64_t i = 0;
+  for (; i + R <= count; i += R) inner_product_lines<T, R>(w + i, k, n, dy, step, dx + i * step, add);
+  if constexpr (R >= 8)
+    for (; i + 4 <= count; i += 4) inner_product_lines<T, 4>(w + i, k, n, dy, step, dx + i * step, add);
+  for (; i < count; ++i) inner_product_lines<T, 1>(w + i, k, n, dy, step, dx + i * step, add);
+}
+
+template <class T, int N, int... R>
+constexpr void add_inner_products(InnerProductKernels<T>& k, std::integer_sequence<int, R...>) {
+  ((k.forward[R + 1][N] = &inner_product_tile<T, R + 1, N>), ...);
+}
+
+template <class T>
+constexpr InnerProductKernels<T> inner_product_kernels() {
+  constexpr int line = V<T>::line, rows = registers == 32 ? 8 : line == 2 ? 6 : line == 4 ? 2 : 1;
+  InnerProductKernels<T> k;
+  k.rows = rows, k.blocks = registers == 32 && line == 1 ? 3 : 1;
+  add_inner_products<T, 1>(k, std::make_integer_sequence<int, rows>());
+  if constexpr (registers == 32 && line == 1) {
+    add_inner_products<T, 2>(k, std::make_integer_sequence<int, rows>());
+    add_inner_products<T, 3>(k, std::make_integer_sequence<int, rows>());
+  }
+  k.backward = &inner_product_backward<T>;
+  return k;
+}
