@@ -23,12 +23,12 @@
 namespace crema::inline CREMA_ABI {
 
 struct Segment {
-  std::string layer, param;  // of its first user
-  std::string shared_name;   // ParamSpec::name, if the weights are shared by name
+  std::string layer = {}, param = {};  // of its first user
+  std::string shared_name = {};        // ParamSpec::name, if the weights are shared by name
   std::size_t offset = 0, count = 0;
-  Shape shape;
+  Shape shape = {};
   double lr_mult = 1, decay_mult = 1;
-  FillerSpec filler;
+  FillerSpec filler = {};
 };
 
 struct StateSegment {

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// SGD with momentum: h = momentum h + rate (g + decay w), w -= h. The rate is inside the momentum, as in
+// Caffe.
+#pragma once
+
+#include "crema/solvers/solver.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+template <class T, class B>
+class SgdSolver final : public Solver<T, B> {
+ public:
+  SgdSolver(B& b, const SolverSpec& spec, const Parameters<T, B>& p) : Solver<T, B>(b, spec, p, 1) {}
+
+ protected:
+  void apply(B& b, std::span<T> w, std::span<const T> gradients, const Segment& s, double rate, double decay,
+             double scale, std::int64_t) override {
+    sgd_update<T>(b, w.subspan(s.offset, s.count), gradients.subspan(s.offset, s.count),
+                  this->history(0).subspan(s.offset, s.count),
+                  {.rate = static_cast<T>(rate),
+                   .momentum = static_cast<T>(this->spec_.momentum),
+                   .decay = static_cast<T>(decay),
+                   .l1 = this->spec_.regularization_type == "L1",
+                   .scale = static_cast<T>(scale)});
+  }
+};
+
+}  // namespace crema::inline CREMA_ABI

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Solver: who changes the weights. It owns its history, flat and parallel to the parameters.
+//
+//   auto solver = make_solver<float>(cpu, spec, *net.parameters());        // solvers/all.hpp
+//   solver->update(cpu, *net.parameters(), net.gradients(), iteration);
+//
+// One update, in Caffe's order: clip the gradient's global norm, scale (1 / iter_size), regularise, then the
+// rule of the solver with rate = learning_rate(iteration) * lr_mult, decay = weight_decay * decay_mult.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <span>
+
+#include "crema/net/parameters.hpp"
+#include "crema/solvers/lr_policy.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+template <class T, class B>
+class Solver {
+ public:
+  /// `histories`: how many numbers the rule keeps for each parameter. Throws SpecError for options that
+  /// cannot be right.
+  Solver(B& b, const SolverSpec& spec, const Parameters<T, B>& p, std::size_t histories) : spec_(spec) {
+    learning_rate(spec, 0);
+    if (spec.regularization_type != "L2" && spec.regularization_type != "L1")
+      throw SpecError(cat("no regularization_type \"", spec.regularization_type, "\"; there are: L2, L1"));
+    if (!(spec.momentum >= 0 && spec.momentum < 1))
+      throw SpecError(cat("momentum must be in [0, 1), not ", spec.momentum));
+    for (std::size_t i = 0; i < histories; ++i) history_.emplace_back(b, p.values().size());
+  }
+  virtual ~Solver() = default;
+
+  const SolverSpec& spec() const { return spec_; }
+  std::size_t histories() const { return history_.size(); }
+  std::span<T> history(std::size_t i) { return {history_[i].data(), history_[i].size()}; }
+
+  /// Changes `p` by `gradients` * scale (its d(objective)/d(parameters)) at this iteration (from 0).
+  void update(B& b, Parameters<T, B>& p, std::span<const T> gradients, std::int64_t iteration,
+              double scale = 1) {
+    const double rate = learning_rate(spec_, iteration);
+    if (spec_.clip_gradients >= 0) {
+      const double norm = std::sqrt(sum_of_squares<T>(b, gradients));
+      if (norm > spec_.clip_gradients) scale *= spec_.clip_gradients / norm;
+    }
+    const std::span<T> w = p.edit();
+    for (const Segment& s : p.segments())
+      if (s.lr_mult != 0)
+        apply(b, w, gradients, s, rate * s.lr_mult, spec_.weight_decay * s.decay_mult, scale, iteration);
+  }
+
+ protected:
+  /// The rule itself, for one segment of the flat buffers.
+  virtual void apply(B&, std::span<T> w, std::span<const T> gradients, const Segment&, double rate,
+                     double decay, double scale, std::int64_t iteration) = 0;
+  SolverSpec spec_;
+  std::vector<Buffer<T, B>> history_;
+};
+
+}  // namespace crema::inline CREMA_ABI
