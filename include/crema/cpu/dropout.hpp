@@ -4,30 +4,15 @@
 //   const DropoutMask mask = dropout_mask(random_key(seed, "drop6"), iteration, part, 0.5);
 //   dropout(cpu, bottom, top, mask, first_sample);              // and the same call for the gradient
 //
-// The mask is a function of (key, iteration, part, sample in the global batch, element of the sample), so it
-// does not depend on order, instruction set, threads or ranks, and backward draws it again instead of storing
-// it: that costs 0.3 to 0.6 ns per element, less than writing and reading a mask in DRAM, and a layer needs
-// no workspace.
+// The mask is a function (core/dropout_mask.hpp), so backward draws it again instead of reading it: a layer
+// needs no workspace, and it does not matter in which order a mask was made. A draw costs 0.6 ns per element
+// with AVX-512, 0.9 with AVX2, 1.7 without: 0.04 ms for 16 x 4096, nothing beside the product that made them.
 #pragma once
 
-#include "crema/core/random.hpp"
+#include "crema/core/dropout_mask.hpp"
 #include "crema/cpu/elementwise.hpp"
 
 namespace crema::inline CREMA_ABI {
-
-/// Element e of sample s stays if word e % 4 of philox({e / 4, s, iteration, part}, key) is at least
-/// `threshold`.
-struct DropoutMask {
-  Key key{};
-  std::uint32_t iteration = 0, part = 0, threshold = 0;
-  double scale = 1;
-};
-
-/// A mask that drops `ratio` of all elements, 0 <= ratio < 1.
-inline DropoutMask dropout_mask(Key key, std::uint64_t iteration, std::uint32_t part, double ratio) {
-  return {key, static_cast<std::uint32_t>(iteration), part,
-          static_cast<std::uint32_t>(std::ceil(ratio * 0x1p32)), 1 / (1 - ratio)};
-}
 
 /// Elements [first, last) of one image (canonical) or of a block of 16 (native); first is a multiple of 64.
 template <class T>

@@ -1,42 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dropout: kernels, included once per instruction set.
 
+typedef std::uint32_t PhiloxWords __attribute__((vector_size(register_bytes), may_alias));
+
+/// The full products of the even lanes of a and b. Compilers do not all see that the upper halves are zero.
+inline CREMA_ALWAYS_INLINE PhiloxWords multiply_even(PhiloxWords a, PhiloxWords b) {
+#if defined(__x86_64__)
+  if constexpr (register_bytes > 16)
+    asm("vpmuludq %2, %1, %0" : "=v"(a) : "v"(a), "v"(b));
+  else
+    asm("pmuludq %1, %0" : "+x"(a) : "x"(b));
+  return a;
+#else
+  typedef std::uint64_t Pairs __attribute__((vector_size(register_bytes)));
+  return (PhiloxWords)(((Pairs)a & 0xffffffff) * ((Pairs)b & 0xffffffff));
+#endif
+}
+
 /// Philox4x32-10 (core/random.hpp), one counter per lane: c[0..3] become the four words.
-inline void philox_lanes(ivec<float> (&counter)[4], const Key& key) {
-  typedef std::uint32_t U32 __attribute__((vector_size(register_bytes)));
-  typedef std::uint64_t U64 __attribute__((vector_size(register_bytes)));
-  U32 c[4];
-  for (int i = 0; i < 4; ++i) c[i] = (U32)counter[i];
+inline CREMA_ALWAYS_INLINE void philox_lanes(PhiloxWords (&c)[4], const Key& key) {
+  typedef std::uint64_t Pairs __attribute__((vector_size(register_bytes)));
+  constexpr std::uint64_t low_half = 0xffffffff;
+  const auto multiply = [](PhiloxWords a, std::uint32_t by, PhiloxWords& high, PhiloxWords& low)
+                            CREMA_ALWAYS_INLINE {
+                              const PhiloxWords m = by - PhiloxWords{};
+                              const Pairs even = (Pairs)multiply_even(a, m),
+                                          odd = (Pairs)multiply_even((PhiloxWords)((Pairs)a >> 32), m);
+                              low = (PhiloxWords)((even & low_half) | (odd << 32));
+                              high = (PhiloxWords)((even >> 32) | (odd & ~low_half));
+                            };
   std::uint32_t k0 = key[0], k1 = key[1];
-  // Even lanes multiply as they lie in 64 bits, odd lanes after a shift.
-  const auto multiply = [](U32 a, std::uint64_t by, U32& high, U32& low) CREMA_ALWAYS_INLINE {
-    constexpr std::uint64_t lower = 0xffffffff;
-    const U64 even = ((U64)a & lower) * by, odd = ((U64)a >> 32) * by;
-    low = (U32)((even & lower) | (odd << 32));
-    high = (U32)((even >> 32) | (odd & ~lower));
-  };
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
-    U32 high0, low0, high1, low1;
+    PhiloxWords high0, low0, high1, low1;
     multiply(c[0], philox_m0, high0, low0);
     multiply(c[2], philox_m1, high1, low1);
     c[0] = high1 ^ c[1] ^ k0, c[1] = low1, c[2] = high0 ^ c[3] ^ k1, c[3] = low0;
     k0 += philox_w0, k1 += philox_w1;
   }
-  for (int i = 0; i < 4; ++i) counter[i] = (ivec<float>)c[i];
 }
 
 /// word[w][i]: word w of the counter {group[i], sample[i], iteration, part}, for 16 lanes.
-inline void dropout_words(const DropoutMask& mask, const std::uint32_t (&group)[16],
-                          const std::uint32_t (&sample)[16], std::uint32_t (&word)[4][16]) {
+inline CREMA_ALWAYS_INLINE void dropout_words(const DropoutMask& mask, const std::uint32_t (&group)[16],
+                                              const std::uint32_t (&sample)[16],
+                                              std::uint32_t (&word)[4][16]) {
   constexpr int n = V<float>::n;
   for (int i = 0; i < 16; i += n) {
-    ivec<float> c[4] = {*reinterpret_cast<const ivec<float>*>(group + i),
-                        *reinterpret_cast<const ivec<float>*>(sample + i),
-                        iset<float>(static_cast<std::int32_t>(mask.iteration)),
-                        iset<float>(static_cast<std::int32_t>(mask.part))};
+    PhiloxWords c[4] = {*reinterpret_cast<const PhiloxWords*>(group + i),
+                        *reinterpret_cast<const PhiloxWords*>(sample + i), mask.iteration - PhiloxWords{},
+                        mask.part - PhiloxWords{}};
     philox_lanes(c, mask.key);
-    for (int w = 0; w < 4; ++w) *reinterpret_cast<ivec<float>*>(&word[w][i]) = c[w];
+    for (int w = 0; w < 4; ++w) *reinterpret_cast<PhiloxWords*>(&word[w][i]) = c[w];
   }
 }
 
@@ -80,9 +94,18 @@ void dropout_canonical(const DropoutRun<T>& run) {  // one image
   for (std::int64_t first = run.first; first < run.last; first += 64) {
     for (std::uint32_t i = 0; i < 16; ++i) group[i] = static_cast<std::uint32_t>(first / 4) + i;
     dropout_words(run.mask, group, sample, word);
-    for (std::int64_t e = first; e < std::min(first + 64, run.last); ++e) {
-      const T v = word[e % 4][(e - first) / 4] >= run.mask.threshold ? run.x[e] * run.scale : T(0);
-      run.y[e] = run.add ? run.y[e] + v : v;
+    alignas(64) std::uint32_t in_order[64];
+    for (unsigned i = 0; i < 64; ++i) in_order[i] = word[i % 4][i / 4];
+    for (int i = 0; i < 64 && first + i < run.last; i += V<T>::n) {
+      const std::int64_t at = first + i, count = std::min<std::int64_t>(V<T>::n, run.last - at);
+      const bool whole = count == V<T>::n;
+      const vec<T> x = whole ? loadu(run.x + at) : load_some(run.x + at, count);
+      vec<T> v = select(dropout_kept<T>(in_order + i, run.mask.threshold), x * run.scale, vec<T>{});
+      if (run.add) v = v + (whole ? loadu(run.y + at) : load_some(run.y + at, count));
+      if (whole)
+        storeu(run.y + at, v);
+      else
+        store_some(run.y + at, v, count);
     }
   }
 }
