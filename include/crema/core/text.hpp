@@ -37,7 +37,7 @@ template <class... Parts> std::string cat(const Parts&... parts) {
 /// Reads all of `text` as a number; false when it is not one, is out of range, or has something behind it.
 template <class T> bool parse_number(std::string_view text, T& value) {
   const char* end = text.data() + text.size();
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   const auto result = std::from_chars(text.data(), end, value);
   return result.ec == std::errc{} && result.ptr == end && !text.empty();
 }
