@@ -18,7 +18,7 @@ namespace crema::inline CREMA_ABI {
 struct NetSelection {
   Phase phase = Phase::train;
   int level = 0;
-  std::vector<std::string> stages;
+  std::vector<std::string> stages = {};
 };
 
 inline bool holds(const NetStateRule& rule, const NetSelection& at) {

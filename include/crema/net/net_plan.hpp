@@ -24,7 +24,7 @@ struct NetOptions {
   int level = 0;
   std::vector<std::string> stages = {};
   std::vector<std::string>
-      keep;                // blobs to keep readable in a TEST net, whose memory is otherwise used again
+      keep = {};                // blobs to keep readable in a TEST net, whose memory is otherwise used again
   bool canonical = false;  // everything in N,C,H,W: slow, the oracle of tests
   std::uint64_t seed = 0;  // of the fillers
 };
@@ -47,12 +47,12 @@ struct NetPlan {
     bool overwritten = false;  // another blob takes over its memory
   };
   struct Layer {
-    LayerSpec spec;
-    Plan plan;
-    std::vector<int> bottom, top;     // blobs
-    std::vector<Order> bottom_order;  // what it gets
-    std::vector<bool> wanted;         // which bottoms get a gradient
-    std::vector<int> params, state;   // segments
+    LayerSpec spec = {};
+    Plan plan = {};
+    std::vector<int> bottom = {}, top = {};    // blobs
+    std::vector<Order> bottom_order = {};      // what it gets
+    std::vector<bool> wanted = {};             // which bottoms get a gradient
+    std::vector<int> params = {}, state = {};  // segments
     bool backward = false;
   };
   std::vector<Blob> blobs = {};

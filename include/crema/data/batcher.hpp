@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batcher: batches of transformed samples, made ahead by a thread of its own.
+//
+//   Batcher batches(dataset, transform, {.batch = 64, .phase = Phase::train, .seed = 1, .shuffle = true});
+//   const Batch& b = batches.next();      // b.data N,C,H,W; b.labels; valid until the next call
+//
+// The cursor is the number of samples given out. With `wrap`, epochs follow each other without a seam: a
+// batch may hold the end of one and the beginning of the next; no sample is left out or repeated within an
+// epoch. Without, the last batch is short and the one after it empty. seek() makes the next batch begin at
+// any cursor: what follows depends on it alone.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "crema/data/sample_order.hpp"
+#include "crema/data/transformer.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+struct BatcherOptions {
+  std::int64_t batch = 1;
+  Phase phase = Phase::train;
+  std::uint64_t seed = 0;
+  bool shuffle = false, wrap = true;
+  std::size_t ahead = 3;  // batches prepared in advance
+};
+
+struct Batch {
+  std::int64_t size = 0, cursor = 0;  // samples; the cursor of the first
+  std::vector<float> data, labels;
+};
+
+class Batcher {
+ public:
+  /// Throws SpecError, ShapeError or DataError for options that do not fit the dataset.
+  Batcher(std::shared_ptr<const Dataset> dataset, const TransformationOptions& transform,
+          const BatcherOptions& options)
+      : dataset_(std::move(dataset)),
+        options_(options),
+        transformer_(transform, dataset_->sample_shape(), options.phase, options.seed) {
+    if (options.batch <= 0) throw SpecError(cat("batch_size must be above 0, not ", options.batch));
+    if (dataset_->size() == 0) throw DataError(cat(dataset_->name(), ": a dataset without samples"));
+    if (options.ahead == 0) throw SpecError("a Batcher prepares one batch ahead at least");
+    slots_.resize(options.ahead + 1);  // one is with the caller
+    thread_ = std::thread([this] { run(); });
+  }
+  Batcher(const Batcher&) = delete;
+  Batcher& operator=(const Batcher&) = delete;
+  ~Batcher() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    thread_.join();
+  }
+
+  /// N,C,H,W of a full batch.
+  Shape shape() const {
+    const Shape& s = transformer_.shape();
+    return {options_.batch, s[0], s[1], s[2]};
+  }
+  const Dataset& dataset() const { return *dataset_; }
+  const BatcherOptions& options() const { return options_; }
+
+  /// The next batch, valid until the next call of next() or seek(). Rethrows what went wrong while it was
+  /// made.
+  const Batch& next() {
+    std::unique_lock lock(mutex_);
+    if (lent_) ++taken_, lent_ = false;
+    wake_.notify_all();
+    wake_.wait(lock, [&] { return made_ > taken_ || error_; });
+    if (made_ == taken_) std::rethrow_exception(error_);
+    lent_ = true;
+    return slots_[taken_ % slots_.size()];
+  }
+
+  /// The next batch begins with sample number `cursor` since the start of training.
+  void seek(std::int64_t cursor) {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] { return !making_; });
+    made_ = taken_ = 0, lent_ = false, error_ = nullptr, cursor_ = cursor;
+    ++generation_;
+    wake_.notify_all();
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return stop_ || (!error_ && made_ - taken_ < slots_.size()); });
+      if (stop_) return;
+      Batch& b = slots_[made_ % slots_.size()];
+      const std::int64_t cursor = cursor_;
+      const std::uint64_t generation = generation_;
+      making_ = true;
+      lock.unlock();
+      std::exception_ptr error;
+      try {
+        make(b, cursor);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      making_ = false;
+      if (generation == generation_) {
+        if (error)
+          error_ = error;
+        else
+          ++made_, cursor_ = cursor + b.size;
+      }
+      wake_.notify_all();
+    }
+  }
+
+  void make(Batch& b, std::int64_t cursor) {
+    const std::int64_t n = dataset_->size(), pixels = transformer_.shape().size();
+    b.cursor = cursor;
+    b.size = options_.wrap ? options_.batch : std::max<std::int64_t>(0, std::min(options_.batch, n - cursor));
+    b.data.resize(static_cast<std::size_t>(b.size * pixels)),
+        b.labels.resize(static_cast<std::size_t>(b.size));
+    for (std::int64_t i = 0; i < b.size; ++i) {
+      const std::int64_t epoch = (cursor + i) / n, at = (cursor + i) % n;
+      if (epoch != epoch_ || order_.empty())
+        order_ = sample_order(n, options_.seed, epoch, 0, 1, options_.shuffle), epoch_ = epoch;
+      const std::int64_t index = order_[static_cast<std::size_t>(at)];
+      dataset_->read(index, sample_);
+      transformer_.apply(sample_, epoch, index, b.data.data() + i * pixels);
+      b.labels[static_cast<std::size_t>(i)] = sample_.label;
+    }
+  }
+
+  std::shared_ptr<const Dataset> dataset_;
+  BatcherOptions options_;
+  Transformer transformer_;
+  // Owned by the thread while it makes a batch:
+  std::vector<std::int64_t> order_;
+  std::int64_t epoch_ = -1;
+  Sample sample_;
+  // Under the mutex:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Batch> slots_;
+  std::size_t made_ = 0, taken_ = 0;  // batches finished, batches given back
+  bool lent_ = false, stop_ = false, making_ = false;
+  std::uint64_t generation_ = 0;
+  std::int64_t cursor_ = 0;
+  std::exception_ptr error_;
+  std::thread thread_;
+};
+
+}  // namespace crema::inline CREMA_ABI
