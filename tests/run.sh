@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the tests need, builds, and runs everything; the totals come last, the exit status is theirs.
+#
+#   bash tests/run.sh            everything
+#   bash tests/run.sh --quick    the suite once, with g++: under 10 minutes
+#
+# Works as root or with sudo on Debian 12; BUILD=folder puts the build elsewhere.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=${BUILD:-build}
+quick=no
+[ "${1:-}" = --quick ] && quick=yes
+
+declare -a part_names=() part_minutes=()
+passed=0 failed=0
+
+# part NAME COMMAND...: runs a step and remembers how long it took; a failing step fails the run, the others still run.
+part() {
+  local name=$1 start=$SECONDS
+  shift
+  printf '\n=== %s\n' "$name"
+  "$@" || { echo "FAILED: $name"; failed=$((failed + 1)); }
+  part_names+=("$name") part_minutes+=("$(awk "BEGIN { printf \"%.1f\", ($SECONDS - $start) / 60 }")")
+}
+
+install_packages() {
+  local need=() sudo=""
+  for p in g++ cmake ninja-build pkg-config python3 catch2 libcli11-dev zlib1g-dev libprotobuf-dev protobuf-compiler binutils \
+    dataset-fashion-mnist clang-14 clang-format-14 libclang-rt-14-dev; do
+    dpkg -s "$p" > /dev/null 2>&1 || need+=("$p")
+  done
+  [ ${#need[@]} -eq 0 ] && return 0
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  echo "installing: ${need[*]}"
+  $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${need[@]}" > /dev/null
+}
+
+# suite FOLDER [CTEST OPTIONS] -- CMAKE OPTIONS: configures, builds and runs ctest in one folder.
+suite() {
+  local folder=$1 tests=()
+  shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do tests+=("$1"); shift; done
+  [ $# -gt 0 ] && shift
+  cmake -S . -B "$folder" -G Ninja -DCREMA_WARNINGS_AS_ERRORS=ON "$@" > "$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
+  nice cmake --build "$folder" -j 2 > "$folder.log" 2>&1 || { grep -E 'error|warning|FAILED' -A 5 "$folder.log" | head -n 80; return 1; }
+  local out status
+  out=$(ctest --test-dir "$folder" --output-on-failure "${tests[@]}" < /dev/null 2>&1)
+  status=$?
+  printf '%s\n' "$out"
+  local total bad
+  read -r bad total < <(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' <<< "$out" | tail -n 1)
+  passed=$((passed + ${total:-0} - ${bad:-0}))
+  return $status
+}
+
+mkdir -p "$build"
+part "packages" install_packages
+part "g++, all tests" suite "$build/release" -- -DCMAKE_BUILD_TYPE=Release
+if [ $quick = no ]; then
+  part "ASan and UBSan" suite "$build/asan" -LE slow -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=address,undefined
+  part "TSan" suite "$build/tsan" -R "core|data|net" -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=thread
+  part "clang, all tests" suite "$build/clang" -LE slow -- -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++-14
+fi
+
+printf '\nminutes of each part:\n'
+for i in "${!part_names[@]}"; do printf '  %5s  %s\n' "${part_minutes[$i]}" "${part_names[$i]}"; done
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
