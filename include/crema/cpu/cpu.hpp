@@ -4,7 +4,8 @@
 //   Cpu cpu;                                      // all cores that the process may use, best instruction set
 //   Cpu one({.threads = 1, .isa = Isa::avx2});
 //
-// Costs about two seconds of compile time header-only. Headers inside the library include cpu/backend.hpp
+// Header-only, the kernels of one scalar type cost 5 to 6 s of g++ -O2, only where they are used; with
+// crema::compiled this header costs less than 1 s. Headers inside the library include cpu/backend.hpp
 // instead.
 #pragma once
 
