@@ -68,6 +68,7 @@ inline std::span<const EnumName> enum_names<DataBackend>() {
 /// BlobShape: the extents of one blob.
 struct BlobShape {
   std::vector<std::int64_t> dim = {};
+  Message other = {};  // what no schema knows
   friend bool operator==(const BlobShape&, const BlobShape&) = default;
 };
 
@@ -83,6 +84,7 @@ struct ParamSpec {
   std::string name = {};
   ShareMode share_mode = ShareMode::strict;
   float lr_mult = 1, decay_mult = 1;
+  Message other = {};  // what no schema knows
   friend bool operator==(const ParamSpec&, const ParamSpec&) = default;
 };
 
@@ -90,6 +92,7 @@ struct NetStateRule {
   std::optional<Phase> phase = {};
   std::optional<int> min_level = {}, max_level = {};
   std::vector<std::string> stage = {}, not_stage = {};
+  Message other = {};  // what no schema knows
   friend bool operator==(const NetStateRule&, const NetStateRule&) = default;
 };
 
@@ -97,6 +100,7 @@ struct NetState {
   Phase phase = Phase::test;
   int level = 0;
   std::vector<std::string> stage = {};
+  Message other = {};  // what no schema knows
   friend bool operator==(const NetState&, const NetState&) = default;
 };
 
@@ -146,7 +150,7 @@ struct DataOptions {
   std::optional<std::string> mean_file = {};
   std::uint32_t crop_size = 0;
   bool mirror = false, force_encoded_color = false;
-  std::uint32_t prefetch = 10;
+  std::uint32_t prefetch = 4;
   friend bool operator==(const DataOptions&, const DataOptions&) = default;
 };
 

@@ -16,6 +16,7 @@ struct BlobSpec {
   std::vector<float> data = {}, diff = {};
   std::optional<BlobShape> shape = {};
   std::vector<double> double_data = {}, double_diff = {};
+  Message other = {};  // what no schema knows
   friend bool operator==(const BlobSpec&, const BlobSpec&) = default;
 };
 
@@ -89,13 +90,7 @@ inline const Schema& schema<LayerSpec>() {
 template <>
 inline LayerSpec from_message<LayerSpec>(const Message& m) {
   LayerSpec spec;
-  for (const Field& f : m.fields) {
-    const SchemaField* row = schema<LayerSpec>().find(f.number);
-    if (row && row->set && f.form <= Field::Form::message)
-      row->set(reinterpret_cast<char*>(&spec) + row->offset, f);
-    else
-      spec.options.fields.push_back(f);
-  }
+  assign(&spec, schema<LayerSpec>(), m, &spec.options);
   return spec;
 }
 template <>
@@ -106,39 +101,59 @@ inline Message to_message<LayerSpec>(const LayerSpec& spec) {
   return m;
 }
 
+/// The row of LayerParameter under which options of type O stand. Caffe's own are found by themselves; a
+/// user's layer specialises this with a number from 20000 up, and hands it to the readers as `layer_fields`:
+///
+///   template <> inline const SchemaField& crema::layer_field<HardSigmoidOptions>() {
+///     static const SchemaField f = options_field(20100, "hard_sigmoid_param",
+///                                                schema<HardSigmoidOptions>());
+///     return f;
+///   }
+///   NetSpec net = parse_net(text, file, {.layer_fields = {layer_field<HardSigmoidOptions>()}});
+template <class O>
+const SchemaField& layer_field() {
+  static const SchemaField* const f = [] {
+    for (const SchemaField& row : schema<LayerSpec>().fields)
+      if (row.message == &schema<O>()) return &row;
+    throw SpecError(cat(schema<O>().name, " is no message of Caffe's layers: specialise layer_field for it"));
+  }();
+  return *f;
+}
+inline SchemaField options_field(int number, std::string_view name, const Schema& message) {
+  return {number, name, Kind::message, false, false, {}, &message};
+}
+
 namespace detail {
-/// The number of the options message O in LayerParameter.
-inline int options_number(const Schema& message) {
-  for (const SchemaField& f : schema<LayerSpec>().fields)
-    if (f.message == &message) return f.number;
-  return 0;
+[[noreturn]] inline void unread_options(const LayerSpec& spec, const SchemaField& row) {
+  throw SpecError(cat("layer '", spec.name, "' has a ", row.name,
+                      " that was read without its table: hand layer_field to the reader as layer_fields"));
+}
+inline void replace_options(LayerSpec& spec, const SchemaField& row, Message message) {
+  Field f;
+  f.number = row.number, f.form = Field::Form::message, f.message = std::move(message);
+  if (!schema<LayerSpec>().find(row.number)) f.name = row.name, f.schema = row.message;
+  std::erase_if(spec.options.fields, [&](const Field& old) { return old.number == f.number; });
+  spec.options.fields.push_back(std::move(f));
 }
 }  // namespace detail
 
-/// Where a user's layer keeps its options: specialise with a number from 20000 up and a name, and hand the
-/// row to parse_net. Caffe's own messages are found by themselves.
-template <class O>
-struct OptionsField {
-  static int number() { return detail::options_number(schema<O>()); }
-};
-
 /// A layer's options of one kind; defaults where the spec has none. Several messages of one kind merge, as in
-/// protobuf.
+/// protobuf. Throws SpecError for a user's options that were read as an unknown field.
 template <class O>
 O read_options(const LayerSpec& spec) {
+  const SchemaField& row = layer_field<O>();
   O o;
   for (const Field& f : spec.options.fields)
-    if (f.number == OptionsField<O>::number() && f.form == Field::Form::message)
+    if (f.number == row.number && f.form == Field::Form::message)
       assign(&o, schema<O>(), f.message);
+    else if (f.number == row.number || f.name == row.name)
+      detail::unread_options(spec, row);
   return o;
 }
 
 template <class O>
 void write_options(LayerSpec& spec, const O& o) {
-  Field f;
-  f.number = OptionsField<O>::number(), f.form = Field::Form::message, f.message = to_message(o);
-  std::erase_if(spec.options.fields, [&](const Field& old) { return old.number == f.number; });
-  spec.options.fields.push_back(std::move(f));
+  detail::replace_options(spec, layer_field<O>(), to_message(o));
 }
 
 template <class... O>

@@ -24,6 +24,7 @@ struct Position {
 };
 
 struct Field;
+struct Schema;
 struct Message {
   std::vector<Field> fields;
 
@@ -34,7 +35,7 @@ struct Message {
 struct Field {
   enum class Form : std::uint8_t {
     number,   // bits
-    bytes,    // bytes: a string, or a packed array of floats or doubles
+    bytes,    // bytes: a string, or all elements of a repeated float or double
     message,  // message
     text,     // unknown in prototxt: `name` and its value as it was written in `bytes`
     varint,
@@ -45,7 +46,9 @@ struct Field {
   int number = 0;
   Form form = Form::number;
   std::uint64_t bits = 0;
-  std::string bytes, name;
+  std::string bytes;
+  std::string name;                // where Caffe has none for the number: a user's options, unknown text
+  const Schema* schema = nullptr;  // of a user's options message
   Message message;
   Position where;
 

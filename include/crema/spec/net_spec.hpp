@@ -39,28 +39,6 @@ inline const Schema& schema<NetSpec>() {
   return s;
 }
 
-template <>
-inline NetSpec from_message<NetSpec>(const Message& m) {
-  NetSpec net;
-  for (const Field& f : m.fields) {
-    const SchemaField* row = schema<NetSpec>().find(f.number);
-    if (!row || f.form > Field::Form::message) {
-      net.other.fields.push_back(f);
-      continue;
-    }
-    row->set(reinterpret_cast<char*>(&net) + row->offset, f);
-    if (f.number == 100) net.layers.back().where = f.where;
-  }
-  return net;
-}
-template <>
-inline Message to_message<NetSpec>(const NetSpec& net) {
-  Message m = {};
-  collect(&net, schema<NetSpec>(), m);
-  m.fields.insert(m.fields.end(), net.other.fields.begin(), net.other.fields.end());
-  return m;
-}
-
 /// The same net with legacy `input` fields turned into an Input layer at the front, as Caffe does. Throws
 /// SpecError when names and shapes do not match in number, and for V1 `layers`, which are not read yet.
 inline NetSpec with_input_layers(NetSpec net) {

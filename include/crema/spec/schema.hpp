@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Schema: the field table of one message. From it come prototxt and binary reading and printing, errors for
-// unknown fields, and the conversion to a C++ struct and back.
+// unknown fields, and the conversion to a C++ struct and back. A user's layer brings its own:
 //
-//   struct HardSigmoidOptions { float slope = 0.2f; };                        // a user's layer brings its
-//   own template <> inline const Schema& crema::schema<HardSigmoidOptions>() {
+//   struct HardSigmoidOptions { float slope = 0.2f; };
+//   template <> inline const Schema& crema::schema<HardSigmoidOptions>() {
 //     static const Schema s{"HardSigmoidParameter", {field(1, "slope", &HardSigmoidOptions::slope)}};
 //     return s;
 //   }
 //
 // The default of a field is its member's initialiser. A plain member is written when it differs from its
-// default, a std::optional when it has a value, a vector always.
+// default, a std::optional when it has a value, a vector always. A struct with a member `Message other` keeps
+// there what its table does not know.
 #pragma once
 
 #include <cstring>
@@ -78,11 +79,22 @@ const Schema& schema();
 template <class E>
 std::span<const EnumName> enum_names();
 
-/// Fills a struct from a message. Unknown fields are left alone: the readers have dealt with them.
-inline void assign(void* object, const Schema& s, const Message& m) {
-  for (const Field& f : m.fields)
-    if (const SchemaField* row = s.find(f.number); row && row->set && f.form <= Field::Form::message)
+/// Whether all elements of the field are one run of bytes in a Message: repeated float and double.
+inline bool is_array(const SchemaField& row) {
+  return row.repeated && (row.kind == Kind::real || row.kind == Kind::real64);
+}
+/// The bytes of one element of an array.
+inline std::size_t element_size(const SchemaField& row) { return row.kind == Kind::real ? 4 : 8; }
+
+/// Fills a struct from a message; what the table does not know goes to `other`, if there is one.
+inline void assign(void* object, const Schema& s, const Message& m, Message* other = nullptr) {
+  for (const Field& f : m.fields) {
+    const SchemaField* row = f.form <= Field::Form::message ? s.find(f.number) : nullptr;
+    if (row && row->set)
       row->set(static_cast<char*>(object) + row->offset, f);
+    else if (other)
+      other->fields.push_back(f);
+  }
 }
 inline void collect(const void* object, const Schema& s, Message& out) {
   for (const SchemaField& row : s.fields)
@@ -90,16 +102,22 @@ inline void collect(const void* object, const Schema& s, Message& out) {
       row.get(static_cast<const char*>(object) + row.offset,
               static_cast<const char*>(row.defaults) + row.offset, row, out);
 }
+
 template <class M>
 M from_message(const Message& m) {
   M value;
-  assign(&value, schema<M>(), m);
+  if constexpr (requires { value.other; })
+    assign(&value, schema<M>(), m, &value.other);
+  else
+    assign(&value, schema<M>(), m);
   return value;
 }
 template <class M>
 Message to_message(const M& value) {
-  Message m;
+  Message m = {};
   collect(&value, schema<M>(), m);
+  if constexpr (requires { value.other; })
+    m.fields.insert(m.fields.end(), value.other.fields.begin(), value.other.fields.end());
   return m;
 }
 
@@ -162,8 +180,11 @@ V field_value(const Field& f) {
     return static_cast<V>(f.bits);
   else if constexpr (std::is_same_v<V, std::string>)
     return f.bytes;
-  else
-    return from_message<V>(f.message);
+  else {
+    V v = from_message<V>(f.message);
+    if constexpr (requires { v.where; }) v.where = f.where;
+    return v;
+  }
 }
 
 template <class V>
@@ -193,7 +214,7 @@ struct member {
   static void set(void* at, const Field& f) {
     V& v = *static_cast<V*>(at);
     if constexpr (array) {
-      if (f.form == Field::Form::bytes) {  // packed: one copy
+      if (f.form == Field::Form::bytes) {  // one copy
         const std::size_t old = v.size(), n = f.bytes.size() / sizeof(Element);
         v.resize(old + n);
         if (n) std::memcpy(v.data() + old, f.bytes.data(), n * sizeof(Element));
@@ -209,16 +230,12 @@ struct member {
   static void get(const void* at, const void* default_at, const SchemaField& row, Message& out) {
     const V& v = *static_cast<const V*>(at);
     if constexpr (array) {
-      if (row.packed) {
-        if (v.empty()) return;
-        Field f;
-        f.number = row.number, f.form = Field::Form::bytes;
-        f.bytes.assign(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(Element));
-        out.fields.push_back(std::move(f));
-        return;
-      }
-    }
-    if constexpr (is_vector<V>::value) {
+      if (v.empty()) return;
+      Field f;
+      f.number = row.number, f.form = Field::Form::bytes;
+      f.bytes.assign(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(Element));
+      out.fields.push_back(std::move(f));
+    } else if constexpr (is_vector<V>::value) {
       for (std::size_t i = 0; i < v.size(); ++i) out.fields.push_back(field_of<Element>(row.number, v[i]));
     } else if constexpr (is_optional<V>::value) {
       if (v) out.fields.push_back(field_of<Element>(row.number, *v));
@@ -228,10 +245,38 @@ struct member {
   }
 };
 
+/// What a row takes from its member's type.
+struct MemberType {
+  Kind kind;
+  bool repeated;
+  std::span<const EnumName> (*names)();
+  const Schema& (*message)();
+  void (*set)(void*, const Field&);
+  void (*get)(const void*, const void*, const SchemaField&, Message&);
+};
+template <class V>
+constexpr MemberType member_type() {
+  using Element = typename element<V>::type;
+  MemberType t{kind_of<Element>(), is_vector<V>::value, nullptr, nullptr, &member<V>::set, &member<V>::get};
+  if constexpr (std::is_enum_v<Element>) t.names = &enum_names<Element>;
+  if constexpr (kind_of<Element>() == Kind::message) t.message = &schema<Element>;
+  return t;
+}
+
 template <class M>
 const M& defaults() {
   static const M d{};
   return d;
+}
+
+inline SchemaField make_field(int number, std::string_view name, bool packed, const MemberType& t,
+                              const void* member, const void* defaults) {
+  SchemaField f{number, name, t.kind, t.repeated, packed};
+  if (t.names) f.names = t.names();
+  if (t.message) f.message = &t.message();
+  f.offset = static_cast<std::size_t>(static_cast<const char*>(member) - static_cast<const char*>(defaults));
+  f.defaults = defaults, f.set = t.set, f.get = t.get;
+  return f;
 }
 
 }  // namespace detail
@@ -239,15 +284,9 @@ const M& defaults() {
 /// One row of a table, kind and rule taken from the member's type.
 template <class M, class V>
 SchemaField field(int number, std::string_view name, V M::*member, bool packed = false) {
-  using Element = typename detail::element<V>::type;
+  static constexpr detail::MemberType type = detail::member_type<V>();
   const M& d = detail::defaults<M>();
-  SchemaField f{number, name, detail::kind_of<Element>(), detail::is_vector<V>::value, packed};
-  if constexpr (std::is_enum_v<Element>) f.names = enum_names<Element>();
-  if constexpr (detail::kind_of<Element>() == Kind::message) f.message = &schema<Element>();
-  f.offset = static_cast<std::size_t>(reinterpret_cast<const char*>(&(d.*member)) -
-                                      reinterpret_cast<const char*>(&d));
-  f.defaults = &d, f.set = &detail::member<V>::set, f.get = &detail::member<V>::get;
-  return f;
+  return detail::make_field(number, name, packed, type, &(d.*member), &d);
 }
 
 /// The name nearest to a misspelt one, or nothing when none is near.

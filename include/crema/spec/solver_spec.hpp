@@ -163,54 +163,6 @@ inline const Schema& schema<DatumSpec>() {
   return s;
 }
 
-namespace detail {
-/// Messages with a member `other`: fields without a row go there.
-template <class M>
-M from_message_with_other(const Message& m) {
-  M value;
-  for (const Field& f : m.fields) {
-    const SchemaField* row = schema<M>().find(f.number);
-    if (row && f.form <= Field::Form::message)
-      row->set(reinterpret_cast<char*>(&value) + row->offset, f);
-    else
-      value.other.fields.push_back(f);
-  }
-  return value;
-}
-template <class M>
-Message to_message_with_other(const M& value) {
-  Message m = {};
-  collect(&value, schema<M>(), m);
-  m.fields.insert(m.fields.end(), value.other.fields.begin(), value.other.fields.end());
-  return m;
-}
-}  // namespace detail
-
-template <>
-inline SolverSpec from_message<SolverSpec>(const Message& m) {
-  return detail::from_message_with_other<SolverSpec>(m);
-}
-template <>
-inline Message to_message<SolverSpec>(const SolverSpec& s) {
-  return detail::to_message_with_other(s);
-}
-template <>
-inline SolverStateSpec from_message<SolverStateSpec>(const Message& m) {
-  return detail::from_message_with_other<SolverStateSpec>(m);
-}
-template <>
-inline Message to_message<SolverStateSpec>(const SolverStateSpec& s) {
-  return detail::to_message_with_other(s);
-}
-template <>
-inline DatumSpec from_message<DatumSpec>(const Message& m) {
-  return detail::from_message_with_other<DatumSpec>(m);
-}
-template <>
-inline Message to_message<DatumSpec>(const DatumSpec& s) {
-  return detail::to_message_with_other(s);
-}
-
 inline bool operator==(const SolverSpec& a, const SolverSpec& b) { return to_message(a) == to_message(b); }
 
 }  // namespace crema::inline CREMA_ABI

@@ -10,6 +10,7 @@
 
 #include <cmath>
 
+#include "crema/spec/message_builder.hpp"
 #include "crema/spec/solver_spec.hpp"
 #include "crema/spec/text_lexer.hpp"
 
@@ -18,8 +19,8 @@ namespace crema::inline CREMA_ABI {
 struct TextOptions {
   Limits limits;
   bool keep_unknown = false;  // keep unknown fields as text instead of reporting them as errors
-  std::span<const SchemaField> layer_fields = {};  // options of a user's layers, beside LayerParameter's own
-  std::vector<std::string>* warnings = nullptr;    // gets one line for each unknown field that was kept
+  std::vector<SchemaField> layer_fields = {};    // options of a user's layers: layer_field<O>()
+  std::vector<std::string>* warnings = nullptr;  // gets one line for each unknown field that was kept
 };
 
 namespace detail {
@@ -43,6 +44,7 @@ class TextParser : TextLexer {
   // --- fields
   void fields(const Schema& schema, Message& m, std::string_view close, int depth) {
     const Position open = token_.where;
+    MessageBuilder builder(schema, options_.layer_fields, m);
     for (;;) {
       if (token_.kind == Token::end) {
         if (!close.empty())
@@ -54,32 +56,24 @@ class TextParser : TextLexer {
         stop(token_.where, cat("expected the name of a field of ", schema.name, ", found ", found()));
       const Token name = token_;
       next();
-      const SchemaField* row = find(schema, name.text);
-      if (row)
-        known(schema, *row, m, name.where, depth);
+      if (const SchemaField* row = builder.find(name.text))
+        known(schema, *row, builder, name.where, depth);
       else
-        unknown(schema, name, m);
+        unknown(schema, name, builder);
       if (symbol(',') || symbol(';')) next();
     }
   }
 
-  const SchemaField* find(const Schema& schema, std::string_view name) const {
-    if (const SchemaField* row = schema.find(name)) return row;
-    if (schema.name == "LayerParameter")
-      for (const SchemaField& f : options_.layer_fields)
-        if (f.name == name) return &f;
-    return nullptr;
-  }
-
-  void known(const Schema& schema, const SchemaField& row, Message& m, const Position& where, int depth) {
-    if (!row.repeated && m.find(row.number))
+  void known(const Schema& schema, const SchemaField& row, MessageBuilder& builder, const Position& where,
+             int depth) {
+    if (!row.repeated && builder.has(row))
       error(where, cat("'", row.name, "' stands twice in this ", schema.name, ": keep one"));
     if (row.kind == Kind::message) {
       accept(':');
-      each(row, [&] { submessage(row, m, where, depth); });
+      each(row, [&] { submessage(row, builder, where, depth); });
     } else {
       if (!accept(':')) error(token_.where, cat("expected ':' after '", row.name, "', found ", found()));
-      each(row, [&] { scalar(row, m, where); });
+      each(row, [&] { scalar(row, builder, where); });
     }
   }
   template <class F>
@@ -94,7 +88,10 @@ class TextParser : TextLexer {
     }
     next();
   }
-  void submessage(const SchemaField& row, Message& m, const Position& where, int depth) {
+  void count_field(const Position& where) {
+    if (++fields_ > limits_.fields) stop(where, cat("more than ", limits_.fields, " fields"));
+  }
+  void submessage(const SchemaField& row, MessageBuilder& builder, const Position& where, int depth) {
     if (depth + 1 > limits_.nesting) stop(where, "messages are nested too deeply");
     const char open = token_.kind == Token::symbol ? token_.text.front() : '\0';
     if (open != '{' && open != '<')
@@ -102,69 +99,49 @@ class TextParser : TextLexer {
     if (row.number == 100 && row.name == "layer" && ++layers_ > limits_.layers)
       stop(where, cat("more than ", limits_.layers, " layers"));
     next();
-    Field f;
-    f.number = row.number, f.form = Field::Form::message, f.where = where;
-    fields(*row.message, f.message, open == '{' ? "}" : ">", depth + 1);
-    m.fields.push_back(std::move(f));
+    count_field(where);
+    fields(*row.message, builder.add(row, where).message, open == '{' ? "}" : ">", depth + 1);
   }
 
   // --- values
-  void scalar(const SchemaField& row, Message& m, const Position& where) {
-    Field f;
-    f.number = row.number, f.where = where;
-    const Position at = token_.where;
-    if (row.kind == Kind::string || row.kind == Kind::bytes) {
-      if (token_.kind != Token::string)
-        error(at, cat("'", row.name, "' wants a string in quotes, found ", found()));
-      f.form = Field::Form::bytes;
-      if (token_.kind == Token::string)
-        while (token_.kind == Token::string) f.bytes += token_.value, next();
-      else
-        skip_value();
-      m.fields.push_back(std::move(f));
-      return;
-    }
+  void scalar(const SchemaField& row, MessageBuilder& builder, const Position& where) {
+    if (row.kind >= Kind::string) return quoted_value(row, builder, where);
     const bool negative = accept('-');
     const Token value = token_;
     if (value.kind != Token::number && value.kind != Token::identifier) {
       error(value.where, cat("'", row.name, "' wants ", wants(row), ", found ", found()));
-      if (value.kind == Token::symbol && (symbol('}') || symbol('>') || symbol(']'))) return;
       return skip_value();
     }
     next();
-    if (!number(row, negative, value.text, f.bits)) {
-      std::string hint;
-      if (row.kind == Kind::enumeration) {
-        std::vector<std::string_view> names;
-        for (const EnumName& n : row.names) hint += cat(hint.empty() ? " (one of " : ", ", n.name);
-        hint += ")";
-      }
-      return error(value.where, cat("'", row.name, "' wants ", wants(row), ", not ", negative ? "-" : "",
-                                    value.text, hint));
+    std::uint64_t bits = 0;
+    if (!number(row, negative, value.text, bits))
+      return error(value.where,
+                   cat("'", row.name, "' wants ", wants(row), ", not ", negative ? "-" : "", value.text));
+    if (!is_array(row)) {
+      count_field(where);
+      builder.add(row, where).bits = bits;
+    } else {
+      builder.add(row, where).bytes.append(reinterpret_cast<const char*>(&bits), element_size(row));
     }
-    if (row.packed && (row.kind == Kind::real || row.kind == Kind::real64))
-      append_packed(row, m, f);
-    else
-      m.fields.push_back(std::move(f));
   }
-  static void append_packed(const SchemaField& row, Message& m, Field& f) {
-    const std::size_t size = row.kind == Kind::real ? 4 : 8;
-    Field* array = m.fields.empty() || m.fields.back().number != row.number ? nullptr : &m.fields.back();
-    for (Field& old : m.fields)
-      if (old.number == row.number) array = &old;
-    if (!array) {
-      Field made;
-      made.number = row.number, made.form = Field::Form::bytes, made.where = f.where;
-      m.fields.push_back(std::move(made)), array = &m.fields.back();
+  void quoted_value(const SchemaField& row, MessageBuilder& builder, const Position& where) {
+    if (token_.kind != Token::string) {
+      error(token_.where, cat("'", row.name, "' wants a string in quotes, found ", found()));
+      return skip_value();
     }
-    array->bytes.append(reinterpret_cast<const char*>(&f.bits), size);  // little-endian, as on the wire
+    count_field(where);
+    std::string& bytes = builder.add(row, where).bytes;
+    bytes.clear();
+    for (; token_.kind == Token::string; next()) bytes += token_.value;
   }
-  static std::string_view wants(const SchemaField& row) {
+  static std::string wants(const SchemaField& row) {
+    std::string names;
     switch (row.kind) {
       case Kind::boolean:
         return "true or false";
       case Kind::enumeration:
-        return "a name";
+        for (const EnumName& n : row.names) names += cat(names.empty() ? "one of " : ", ", n.name);
+        return names;
       case Kind::real:
       case Kind::real64:
         return "a number";
@@ -187,6 +164,15 @@ class TextParser : TextLexer {
     const auto r = std::from_chars(t.data(), end, v, base);
     return r.ec == std::errc{} && r.ptr == end;
   }
+  /// Whether a decimal number that no double holds is too small, not too large: whether its first digit that
+  /// is not 0 stands behind the point once the exponent has moved it.
+  static bool tiny(std::string_view t) {
+    const std::size_t e = std::min(t.find('e'), t.size()), point = std::min(t.find('.'), e);
+    const std::size_t first = std::min(t.find_first_not_of("0."), e);
+    std::int64_t exponent = 0;
+    if (e < t.size() && !parse_number(t.substr(e + 1), exponent)) return t[e + 1] == '-';
+    return static_cast<std::int64_t>(point) - static_cast<std::int64_t>(first) + exponent <= 0;
+  }
   static bool decimal(std::string_view t, double& v) {
     std::string low;
     for (const char c : t) low += static_cast<char>(c | (letter(c) ? 32 : 0));
@@ -198,7 +184,7 @@ class TextParser : TextLexer {
     if (low.ends_with('f')) low.pop_back();
     const auto r = std::from_chars(low.data(), low.data() + low.size(), v);
     if (r.ec == std::errc::result_out_of_range)
-      v = low.find("e-") != std::string::npos ? 0 : HUGE_VAL;
+      v = tiny(low) ? 0 : HUGE_VAL;
     else if (r.ec != std::errc{})
       return false;
     return r.ptr == low.data() + low.size();
@@ -243,26 +229,25 @@ class TextParser : TextLexer {
   }
 
   // --- what no schema knows
-  void unknown(const Schema& schema, const Token& name, Message& m) {
+  void unknown(const Schema& schema, const Token& name, MessageBuilder& builder) {
     const std::size_t from = static_cast<std::size_t>(token_.text.data() - text_.data());
     accept(':');
     const std::size_t begin =
         token_.kind == Token::end ? from : static_cast<std::size_t>(token_.text.data() - text_.data());
     skip_value();
     const std::size_t to = last_end_;
+    count_field(name.where);
     if (options_.keep_unknown) {
       Field f;
       f.form = Field::Form::text, f.name = std::string(name.text), f.where = name.where;
       f.bytes = std::string(text_.substr(std::min(from, begin), to > from ? to - std::min(from, begin) : 0));
-      m.fields.push_back(std::move(f));
+      builder.keep(std::move(f));
       if (options_.warnings)
         options_.warnings->push_back(cat(file_, ":", name.where.line, ":", name.where.column,
                                          ": kept unknown field '", name.text, "' of ", schema.name));
       return;
     }
-    std::vector<std::string_view> names;
-    for (const SchemaField& f : schema.fields) names.push_back(f.name);
-    const std::string near = nearest(name.text, names);
+    const std::string near = builder.nearest_name(name.text);
     std::string hint = near.empty() ? "" : cat("; did you mean '", near, "'?");
     if (schema.name == "NetParameter" && name.text == "layers")
       hint = "; V1 nets are not read: upgrade it with Caffe's upgrade_net_proto_text";
@@ -283,14 +268,14 @@ class TextParser : TextLexer {
       return;
     }
     accept('-');
-    if (token_.kind == Token::end || symbol('}') || symbol('>')) return;
+    if (token_.kind == Token::end || symbol('}') || symbol('>') || symbol(']')) return;
     do last_end_ = at_, next();
     while (token_.kind == Token::string);
   }
 
   const TextOptions& options_;
   std::size_t last_end_ = 0;  // of the token before this one
-  std::int64_t layers_ = 0;
+  std::int64_t layers_ = 0, fields_ = 0;
 };
 
 }  // namespace detail

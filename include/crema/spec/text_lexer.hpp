@@ -108,12 +108,29 @@ class TextLexer {
         for (; k < 2 && hex(peek()) >= 0; ++k) v = v * 16 + hex(peek()), advance();
         if (k == 0) error({line_, column_}, "\\x wants one or two hexadecimal digits");
         token_.value += static_cast<char>(v);
+      } else if (c == 'u' || c == 'U') {
+        unicode(c == 'u' ? 4 : 8);
       } else {
         error({line_, column_}, cat("unknown escape \\", c));
         advance();
       }
     }
     advance();
+  }
+  /// \uXXXX and \UXXXXXXXX, as UTF-8.
+  void unicode(int digits) {
+    const Position at{line_, column_};
+    advance();
+    std::uint32_t v = 0;
+    int k = 0;
+    for (; k < digits && hex(peek()) >= 0; ++k)
+      v = v * 16 + static_cast<std::uint32_t>(hex(peek())), advance();
+    if (k < digits || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
+      return error(at, cat("this wants ", digits, " hexadecimal digits of a Unicode character"));
+    const int more = v < 0x80 ? 0 : v < 0x800 ? 1 : v < 0x10000 ? 2 : 3;
+    constexpr unsigned lead[] = {0, 0xc0, 0xe0, 0xf0};
+    token_.value += static_cast<char>(lead[more] | v >> (6 * more));
+    for (int i = more; i-- > 0;) token_.value += static_cast<char>(0x80 | (v >> (6 * i) & 0x3f));
   }
   static int hex(char c) {
     return digit(c) ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;

@@ -61,33 +61,31 @@ inline void print_number(std::string& out, const SchemaField& row, std::uint64_t
   }
 }
 
-inline void print_message(std::string& out, const Message& m, const Schema& schema, int indent,
-                          std::span<const SchemaField> extra) {
+inline void print_message(std::string& out, const Message& m, const Schema& schema, int indent) {
   const std::string pad(static_cast<std::size_t>(indent) * 2, ' ');
   for (const Field& f : m.fields) {
     const SchemaField* row = schema.find(f.number);
-    if (!row && schema.name == "LayerParameter")
-      for (const SchemaField& e : extra)
-        if (e.number == f.number) row = &e;
+    const std::string_view name = row ? row->name : f.name;
+    const Schema* message = row ? row->message : f.schema;
     if (f.form == Field::Form::text) {
       out += cat(pad, f.name, f.bytes.starts_with('{') || f.bytes.starts_with('<') ? " " : "", f.bytes, "\n");
-    } else if (!row || f.form > Field::Form::message) {
-      out += cat(pad, "# field ", f.number, " is unknown and was left out\n");
-    } else if (f.form == Field::Form::message) {
-      out += cat(pad, row->name, " {\n");
-      print_message(out, f.message, *row->message, indent + 1, extra);
+    } else if (f.form == Field::Form::message && message) {
+      out += cat(pad, name, " {\n");
+      print_message(out, f.message, *message, indent + 1);
       out += cat(pad, "}\n");
-    } else if (f.form == Field::Form::bytes && row->packed) {
-      const std::size_t size = row->kind == Kind::real ? 4 : 8;
+    } else if (!row || f.form >= Field::Form::message) {
+      out += cat(pad, "# field ", f.number, " is unknown and was left out\n");
+    } else if (f.form == Field::Form::bytes && is_array(*row)) {
+      const std::size_t size = element_size(*row);
       for (std::size_t i = 0; i + size <= f.bytes.size(); i += size) {
         std::uint64_t bits = 0;
         std::memcpy(&bits, f.bytes.data() + i, size);
-        out += cat(pad, row->name, ": ");
+        out += cat(pad, name, ": ");
         print_number(out, *row, bits);
         out += '\n';
       }
     } else {
-      out += cat(pad, row->name, ": ");
+      out += cat(pad, name, ": ");
       if (f.form == Field::Form::bytes)
         print_quoted(out, f.bytes);
       else
@@ -99,16 +97,15 @@ inline void print_message(std::string& out, const Message& m, const Schema& sche
 
 }  // namespace detail
 
-inline std::string print_text(const Message& m, const Schema& schema,
-                              std::span<const SchemaField> layer_fields = {}) {
+inline std::string print_text(const Message& m, const Schema& schema) {
   std::string out;
-  detail::print_message(out, m, schema, 0, layer_fields);
+  detail::print_message(out, m, schema, 0);
   return out;
 }
-/// A NetSpec, LayerSpec, SolverSpec, ... as prototxt. `layer_fields` as in TextOptions.
+/// A NetSpec, LayerSpec, SolverSpec, ... as prototxt.
 template <class M>
-std::string print(const M& value, std::span<const SchemaField> layer_fields = {}) {
-  return print_text(to_message(value), schema<M>(), layer_fields);
+std::string print(const M& value) {
+  return print_text(to_message(value), schema<M>());
 }
 
 }  // namespace crema::inline CREMA_ABI
