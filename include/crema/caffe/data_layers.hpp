@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Data layers of a prototxt: taken out of the net, which gets Input layers of their tops, and opened as
+// sources of batches.
+//
+//   NetSpec train = filter(read_net(path), {.phase = Phase::train});
+//   std::vector<DataLayer> data = take_data_layers(train, Phase::train, roots, cache);
+//   auto source = make_source<float>(data, Phase::train, seed);
+//
+// `source` names an IDX image file, a CIFAR file or a folder of them, under one of the roots only.
+#pragma once
+
+#include <map>
+
+#include "crema/data/open.hpp"
+#include "crema/train/source.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+/// One Data layer, with its dataset.
+struct DataLayer {
+  std::string name;
+  std::vector<std::string> tops;  // data, and perhaps label
+  std::int64_t batch = 0;
+  TransformationOptions transform;
+  std::shared_ptr<const Dataset> dataset;
+};
+
+/// Datasets that are open, by source: nets of one job share them.
+using DatasetCache = std::map<std::string, std::shared_ptr<const Dataset>>;
+
+namespace detail {
+
+inline constexpr std::string_view other_data_layers[] = {"ImageData",  "HDF5Data",  "MemoryData",
+                                                         "WindowData", "DummyData", "AnnotatedData"};
+
+/// transform_param, with what very old files say in data_param.
+inline TransformationOptions transformation(const LayerSpec& layer, const DataOptions& data) {
+  TransformationOptions t = read_options<TransformationOptions>(layer);
+  if (t == TransformationOptions{})
+    t.scale = data.scale, t.mirror = data.mirror, t.crop_size = data.crop_size, t.mean_file = data.mean_file;
+  return t;
+}
+
+inline DataLayer open_data_layer(const LayerSpec& layer, Phase phase, const std::vector<std::string>& roots,
+                                 DatasetCache& cache, const Limits& limits) {
+  const auto o = read_options<DataOptions>(layer);
+  if (layer.top.empty() || layer.top.size() > 2)
+    throw SpecError(cat("Data makes 1 or 2 tops, not ", layer.top.size()));
+  if (!layer.bottom.empty()) throw SpecError("Data takes no bottom");
+  if (o.batch_size == 0) throw SpecError("data_param: batch_size must be above 0");
+  if (o.rand_skip != 0)
+    throw SpecError("data_param: rand_skip is not supported: samples are shuffled in TRAIN anyway");
+  auto& dataset = cache[o.source];
+  if (!dataset) dataset = open_dataset(o.source, roots, limits);
+  DataLayer d{layer.name, layer.top, o.batch_size, transformation(layer, o), dataset};
+  const Transformer checked(d.transform, dataset->sample_shape(), phase, 0);
+  return d;
+}
+
+}  // namespace detail
+
+/// Takes the Data layers out of a filtered net. Relative sources are looked for under the roots in turn.
+/// Throws SpecError, ShapeError or DataError with the layer and its place in the file; SpecError for Caffe's
+/// other data layers.
+inline std::vector<DataLayer> take_data_layers(NetSpec& net, Phase phase,
+                                               const std::vector<std::string>& roots, DatasetCache& cache,
+                                               const Limits& limits = {}) {
+  std::vector<DataLayer> found;
+  for (LayerSpec& layer : net.layers) {
+    try {
+      for (const std::string_view other : detail::other_data_layers)
+        if (layer.type == other)
+          throw SpecError(cat("data layers of type ", other,
+                              " are not read: use Data with an IDX or CIFAR source, or Input"));
+      if (layer.type != "Data") continue;
+      DataLayer d = detail::open_data_layer(layer, phase, roots, cache, limits);
+      const Shape sample = Transformer(d.transform, d.dataset->sample_shape(), phase, 0).shape();
+      InputOptions shapes;
+      shapes.shape.push_back({{d.batch, sample[0], sample[1], sample[2]}});
+      if (d.tops.size() == 2) shapes.shape.push_back({{d.batch}});
+      LayerSpec input = crema::layer("Input", layer.name, {}, layer.top, shapes);
+      input.include = layer.include, input.exclude = layer.exclude, input.phase = layer.phase,
+      input.where = layer.where;
+      layer = std::move(input);
+      found.push_back(std::move(d));
+    } catch (Error& e) {
+      e.add_context(detail::describe(layer, net.file));
+      throw;
+    }
+  }
+  return found;
+}
+
+/// The batches of a net's data layers. TRAIN: shuffled by (seed, epoch), without end. TEST: in order, once;
+/// the last batch may be short.
+template <class T>
+std::unique_ptr<BatchSource<T>> make_source(const std::vector<DataLayer>& layers, Phase phase,
+                                            std::uint64_t seed) {
+  std::vector<std::unique_ptr<BatchSource<T>>> sources;
+  const bool train = phase == Phase::train;
+  for (const DataLayer& d : layers)
+    sources.push_back(std::make_unique<DatasetSource<T>>(
+        d.dataset, d.transform,
+        BatcherOptions{.batch = d.batch, .phase = phase, .seed = seed, .shuffle = train, .wrap = train},
+        d.tops[0], d.tops.size() > 1 ? d.tops[1] : std::string()));
+  if (sources.size() == 1) return std::move(sources.front());
+  return std::make_unique<JoinedSource<T>>(std::move(sources));
+}
+
+}  // namespace crema::inline CREMA_ABI
