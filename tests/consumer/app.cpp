@@ -20,7 +20,9 @@ int main() {
                  layer("SoftmaxWithLoss", "loss", {"ip", "label"}, {"loss"})};
   Net<float, Cpu> net(cpu, spec, layers);
   std::vector<float> x(64), label(32);
-  for (std::size_t i = 0; i < 32; ++i) label[i] = static_cast<float>(i % 2), x[2 * i] = i % 2 ? 1.f : -1.f, x[2 * i + 1] = static_cast<float>(i) / 32;
+  for (std::size_t i = 0; i < 32; ++i)
+    label[i] = static_cast<float>(i % 2), x[2 * i] = i % 2 ? 1.f : -1.f,
+    x[2 * i + 1] = static_cast<float>(i) / 32;
   net.write("x", x), net.write("label", label);
   SolverSpec s;
   s.base_lr = 0.5f, s.lr_policy = "fixed";

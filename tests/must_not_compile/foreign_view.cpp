@@ -3,4 +3,6 @@
 // expect: View
 #include "crema/cpu/cpu.hpp"
 struct Abacus {};
-void f(crema::Cpu& cpu, crema::View<const float, Abacus> x, crema::View<float, crema::Cpu> y) { crema::relu_forward(cpu, x, y, 0.f); }
+void f(crema::Cpu& cpu, crema::View<const float, Abacus> x, crema::View<float, crema::Cpu> y) {
+  crema::relu_forward(cpu, x, y, 0.f);
+}

@@ -3,5 +3,6 @@
 // expect: type
 #include "crema/net/registry.hpp"
 struct Abacus {};
-template <class T, class B> struct NotALayer {};
+template <class T, class B>
+struct NotALayer {};
 void f(crema::Registry<float, Abacus>& r) { r.add<NotALayer>(); }

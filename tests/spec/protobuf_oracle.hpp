@@ -234,13 +234,12 @@ class Random {
     for (int i = 0; i < d.field_count(); ++i) {
       const FieldDescriptor* f = d.field(i);
       const bool nested = f->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
-      if (below(d.field_count() > 15 && nested && !f->is_repeated() ? 10 : 3))
-        continue;  // else it never ends
+      if (below(d.field_count() > 40 && nested && !f->is_repeated() ? 6 : 2)) continue;
       if (!f->is_repeated()) {
         nested ? fill(*r.MutableMessage(&m, f)) : set(m, r, f);
         continue;
       }
-      for (std::uint32_t n = below(nested ? 3 : 5); n > 0; --n)
+      for (std::uint32_t n = below(nested ? 4 : 5); n > 0; --n)
         nested ? fill(*r.AddMessage(&m, f)) : add(m, r, f);
     }
   }

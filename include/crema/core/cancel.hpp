@@ -12,7 +12,9 @@ class Cancel {
  public:
   void request() noexcept { requested_.store(true, std::memory_order_relaxed); }  // async-signal-safe
   bool requested() const noexcept { return requested_.load(std::memory_order_relaxed); }
-  void check() const { if (requested()) throw Cancelled("cancelled by the host"); }
+  void check() const {
+    if (requested()) throw Cancelled("cancelled by the host");
+  }
 
  private:
   std::atomic<bool> requested_{false};

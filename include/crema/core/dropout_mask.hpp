@@ -22,4 +22,4 @@ inline DropoutMask dropout_mask(Key key, std::uint64_t iteration, std::uint32_t 
           static_cast<std::uint32_t>(std::ceil(ratio * 0x1p32)), 1 / (1 - ratio)};
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Geometry of sliding windows over N x C x H x W: what a convolution, a pooling or a normalisation is, whatever computes it.
+// Geometry of sliding windows over N x C x H x W: what a convolution, a pooling or a normalisation is,
+// whatever computes it.
 #pragma once
 
 #include <cstdint>
@@ -36,4 +37,4 @@ struct LrnSetting {
   double weight() const { return across ? alpha / size : alpha / (double(size) * size); }
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -20,4 +20,4 @@ std::int64_t checked_label(T value, std::int64_t n, std::int64_t classes, bool h
   return label;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -2,12 +2,14 @@
 // Layout: how a blob lies in memory. A shape is logical, an order is physical.
 //
 // canonical   N,C,H,W, dense: what everyone outside a net sees, any rank.
-// native      the CPU's nhwc16n: [N/16][H][W][C|1][16 images], the batch is the vector. One *line* is one channel of one
-//             pixel of 16 images (64 bytes of float, 128 of double). N x C is the case H = W = 1. Other ranks have no
-//             native order. The odd pixel pitch C|1 keeps pixels from falling into the same cache sets.
+// native      the CPU's nhwc16n: [N/16][H][W][C|1][16 images], the batch is the vector. One *line* is one
+// channel of one
+//             pixel of 16 images (64 bytes of float, 128 of double). N x C is the case H = W = 1. Other ranks
+//             have no native order. The odd pixel pitch C|1 keeps pixels from falling into the same cache
+//             sets.
 //
-// The lines between C and the pitch, and the lanes beyond the live batch (*dead lanes*), exist in memory. Invariant of
-// every net: there data is finite and diff is exactly zero.
+// The lines between C and the pitch, and the lanes beyond the live batch (*dead lanes*), exist in memory.
+// Invariant of every net: there data is finite and diff is exactly zero.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +50,8 @@ inline std::int64_t storage_size(const Shape& s, const Layout& l) {
 }
 
 /// Where element (n, c, y, x) of a native blob lies, in elements.
-inline std::int64_t native_index(const Shape& s, const Layout& l, std::int64_t n, std::int64_t c, std::int64_t y,
-                                 std::int64_t x) {
+inline std::int64_t native_index(const Shape& s, const Layout& l, std::int64_t n, std::int64_t c,
+                                 std::int64_t y, std::int64_t x) {
   return (n / lanes * l.block + (y * width(s) + x) * l.pixel + c) * lanes + n % lanes;
 }
 

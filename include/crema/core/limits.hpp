@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limits: what a loader may take from a file that it does not trust. Every reader accepts one; the defaults admit all
-// published Caffe models and stop a hostile file before memory is taken for it.
+// Limits: what a loader may take from a file that it does not trust. Every reader accepts one; the defaults
+// admit all published Caffe models and stop a hostile file before memory is taken for it.
 #pragma once
 
 #include <cstdint>

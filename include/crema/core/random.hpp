@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random numbers as
-// a pure function of (key, counter), so that what is drawn depends on seed, layer, iteration and sample alone, never on
-// threads, ranks, order or history; nothing has to be saved to resume.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random
+// numbers as a pure function of (key, counter), so that what is drawn depends on seed, layer, iteration and
+// sample alone, never on threads, ranks, order or history; nothing has to be saved to resume.
 //
 //   std::array<std::uint32_t, 4> r = philox({index, 0, 0, 0}, random_key(seed, "conv1"));
 //   double u = uniform(r[0]);   // [0, 1)
@@ -51,7 +51,8 @@ constexpr double uniform(std::uint32_t bits) noexcept { return bits * 0x1p-32; }
 
 /// A standard normal number (Box-Muller) from two words.
 inline double normal(std::uint32_t a, std::uint32_t b) noexcept {
-  return std::sqrt(-2 * std::log((a + 1.0) * 0x1p-32)) * std::cos(6.283185307179586476925286766559 * uniform(b));
+  return std::sqrt(-2 * std::log((a + 1.0) * 0x1p-32)) *
+         std::cos(6.283185307179586476925286766559 * uniform(b));
 }
 
 }  // namespace crema

@@ -3,8 +3,8 @@
 //
 //   Shape s{64, 3, 28, 28};   s.rank() == 4;   s[1] == 3;   s[-1] == 28;   s.size() == 150528
 //
-// At most 8 axes, stored inline. Extents are 0 or more; a product beyond 2^48 elements throws ShapeError, so that no
-// later size computation can overflow.
+// At most 8 axes, stored inline. Extents are 0 or more; a product beyond 2^48 elements throws ShapeError, so
+// that no later size computation can overflow.
 #pragma once
 
 #include <array>
@@ -73,9 +73,12 @@ class Shape {
     bool zero = false;
     for (const std::int64_t e : extents()) {
       if (e < 0) throw ShapeError(cat("a shape's extent must not be negative: ", e));
-      if (e == 0) zero = true;
-      else if (e > max_size / size_) throw ShapeError("a shape with more than 2^48 elements: check its extents");
-      else size_ *= e;
+      if (e == 0)
+        zero = true;
+      else if (e > max_size / size_)
+        throw ShapeError("a shape with more than 2^48 elements: check its extents");
+      else
+        size_ *= e;
     }
     if (zero) size_ = 0;
   }

@@ -71,4 +71,4 @@ class Buffer {
   T* data_ = nullptr;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

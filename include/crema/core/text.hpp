@@ -18,24 +18,29 @@
 namespace crema::inline CREMA_ABI {
 
 inline void append(std::string& out, std::string_view text) { out += text; }
-template <std::same_as<bool> B> void append(std::string& out, B value) { out += value ? "true" : "false"; }  // no pointers
+template <std::same_as<bool> B>
+void append(std::string& out, B value) {
+  out += value ? "true" : "false";
+}  // no pointers
 inline void append(std::string& out, char c) { out += c; }
 
 template <class T>
-  requires(std::integral<T> || std::floating_point<T>) && (!std::same_as<T, bool>) && (!std::same_as<T, char>)
-void append(std::string& out, T value) {
+requires(std::integral<T> || std::floating_point<T>) &&
+    (!std::same_as<T, bool>)&&(!std::same_as<T, char>)void append(std::string& out, T value) {
   char buffer[32];
   out.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
 }
 
-template <class... Parts> std::string cat(const Parts&... parts) {
+template <class... Parts>
+std::string cat(const Parts&... parts) {
   std::string out;
   (append(out, parts), ...);
   return out;
 }
 
 /// Reads all of `text` as a number; false when it is not one, is out of range, or has something behind it.
-template <class T> bool parse_number(std::string_view text, T& value) {
+template <class T>
+bool parse_number(std::string_view text, T& value) {
   const char* end = text.data() + text.size();
   if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   const auto result = std::from_chars(text.data(), end, value);

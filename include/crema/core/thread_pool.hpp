@@ -225,4 +225,4 @@ class ThreadPool {
   std::atomic<int> finishers_{0};
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -132,4 +132,4 @@ class Cpu {
   std::size_t scratch_bytes_ = 0;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -221,6 +221,6 @@ struct CpuConvolutionPlan {
   std::size_t scratch = 0;  // bytes that the ops want
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema
 
 #include "crema/cpu/convolution_ops.hpp"

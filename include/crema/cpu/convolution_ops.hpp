@@ -8,7 +8,8 @@ namespace crema::inline CREMA_ABI {
 
 namespace detail {
 
-/// The tiling of a weight gradient: the pair of tile sides that the kernels have with the least work, loads counted.
+/// The tiling of a weight gradient: the pair of tile sides that the kernels have with the least work, loads
+/// counted.
 inline std::pair<int, int> gradient_tile(int outputs, int inputs, int area, int max_b) {
   std::pair<int, int> best{1, 1};
   double least = 1e300;
@@ -380,4 +381,4 @@ void convolution_backward_bias(Cpu& b, View<const T, Cpu> dy, T* db, bool add) {
   });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

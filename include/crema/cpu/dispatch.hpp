@@ -81,4 +81,4 @@ struct Kernels {
 template <class T>
 const Kernels<T>& kernel_table(Isa isa);
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

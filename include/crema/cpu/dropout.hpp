@@ -64,4 +64,4 @@ void dropout(Cpu& cpu, View<const T, Cpu> x, View<std::type_identity_t<T>, Cpu> 
   });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -128,4 +128,4 @@ void relu_backward(Cpu& cpu, View<const T, Cpu> value, View<const std::type_iden
   detail::parallel_runs<3>(cpu, bottom_diff.shape, {value.layout, top_diff.layout, bottom_diff.layout}, f);
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

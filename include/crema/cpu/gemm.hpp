@@ -197,4 +197,4 @@ void gemm(Cpu& cpu, Transpose trans_a, Transpose trans_b, std::int64_t m, std::i
   }
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -133,4 +133,4 @@ void inner_product_backward_weights(Cpu& b, View<const T, Cpu> x, View<const T, 
     });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -21,19 +21,19 @@
 
 namespace crema::inline CREMA_ABI::baseline {
 #include "crema/cpu/kernels/all.inl"
-}  // namespace crema::inline CREMA_ABI::baseline
+}  // namespace crema::baseline
 
 #if defined(__x86_64__)
 #include "crema/cpu/kernels/begin_avx2.inl"
 namespace crema::inline CREMA_ABI::avx2 {
 #include "crema/cpu/kernels/all.inl"
-}  // namespace crema::inline CREMA_ABI::avx2
+}  // namespace crema::avx2
 #include "crema/cpu/kernels/end.inl"
 
 #include "crema/cpu/kernels/begin_avx512.inl"
 namespace crema::inline CREMA_ABI::avx512 {
 #include "crema/cpu/kernels/all.inl"
-}  // namespace crema::inline CREMA_ABI::avx512
+}  // namespace crema::avx512
 #include "crema/cpu/kernels/end.inl"
 #endif
 
@@ -54,4 +54,4 @@ template const Kernels<float>& kernel_table<float>(Isa);
 template const Kernels<double>& kernel_table<double>(Isa);
 #endif
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -15,19 +15,19 @@
 
 namespace crema::inline CREMA_ABI::baseline {
 #include "crema/cpu/kernels/lines.inl"
-}  // namespace crema::inline CREMA_ABI::baseline
+}  // namespace crema::baseline
 
 #if defined(__x86_64__)
 #include "crema/cpu/kernels/begin_avx2.inl"
 namespace crema::inline CREMA_ABI::avx2 {
 #include "crema/cpu/kernels/lines.inl"
-}  // namespace crema::inline CREMA_ABI::avx2
+}  // namespace crema::avx2
 #include "crema/cpu/kernels/end.inl"
 
 #include "crema/cpu/kernels/begin_avx512.inl"
 namespace crema::inline CREMA_ABI::avx512 {
 #include "crema/cpu/kernels/lines.inl"
-}  // namespace crema::inline CREMA_ABI::avx512
+}  // namespace crema::avx512
 #include "crema/cpu/kernels/end.inl"
 #endif
 
@@ -46,4 +46,4 @@ void lines(Cpu& cpu, std::int64_t n, const F& body, T* y, const X*... x) {
   });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -113,4 +113,4 @@ void lrn_backward(Cpu& b, const LrnSetting& s, View<const T, Cpu> x, const T* sc
   });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -84,4 +84,4 @@ void convert(Cpu& cpu, View<const T, Cpu> src, View<std::type_identity_t<T>, Cpu
   });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -195,4 +195,4 @@ void pooling_mask(Cpu& b, const WindowAxis& ay, const WindowAxis& ax, const Layo
   });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

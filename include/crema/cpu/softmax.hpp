@@ -141,4 +141,4 @@ void softmax_loss_backward(Cpu& b, int axis, View<const T, Cpu> p, View<const T,
   });
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

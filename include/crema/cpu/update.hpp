@@ -85,4 +85,4 @@ bool all_finite(Cpu& cpu, std::span<const T> x) {
              }) == 0;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -18,20 +18,20 @@
 namespace crema::inline CREMA_ABI::baseline {
 inline constexpr int register_bytes = 16, registers = 16;
 #include "crema/cpu/kernels/vec.inl"
-}  // namespace crema::inline CREMA_ABI::baseline
+}  // namespace crema::baseline
 
 #if defined(__x86_64__)
 #include "crema/cpu/kernels/begin_avx2.inl"
 namespace crema::inline CREMA_ABI::avx2 {
 inline constexpr int register_bytes = 32, registers = 16;
 #include "crema/cpu/kernels/vec.inl"
-}  // namespace crema::inline CREMA_ABI::avx2
+}  // namespace crema::avx2
 #include "crema/cpu/kernels/end.inl"
 
 #include "crema/cpu/kernels/begin_avx512.inl"
 namespace crema::inline CREMA_ABI::avx512 {
 inline constexpr int register_bytes = 64, registers = 32;
 #include "crema/cpu/kernels/vec.inl"
-}  // namespace crema::inline CREMA_ABI::avx512
+}  // namespace crema::avx512
 #include "crema/cpu/kernels/end.inl"
 #endif

@@ -75,4 +75,4 @@ inline CREMA_ALWAYS_INLINE void vlog(X& y, const X& x) {
   y = n * F::ln2_high + (s * T(2) + (p * s2 * s + n * F::ln2_low));
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -154,4 +154,4 @@ class Batcher {
   std::thread thread_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -47,4 +47,4 @@ inline std::shared_ptr<MemoryDataset> read_cifar(const std::vector<std::string>&
                                          paths.empty() ? "CIFAR" : paths.front());
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -73,4 +73,4 @@ class MemorySamples final : public Dataset {
 using MemoryDataset = MemorySamples<std::uint8_t>;
 using FloatDataset = MemorySamples<float>;
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -95,4 +95,4 @@ inline std::string read_unpacked(const std::string& path, const Limits& limits =
   return is_gzip(bytes) ? gunzip(bytes, path, limits) : bytes;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

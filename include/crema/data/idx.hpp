@@ -96,4 +96,4 @@ inline std::shared_ptr<MemoryDataset> read_idx(const std::string& images, std::s
                                          std::vector<float>(l.values.begin(), l.values.end()), images);
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

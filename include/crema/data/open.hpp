@@ -90,4 +90,4 @@ inline std::shared_ptr<Dataset> open_dataset(const std::string& source, const st
   return read_cifar({path}, limits);
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -30,4 +30,4 @@ inline std::vector<std::int64_t> sample_order(std::int64_t n, std::uint64_t seed
   return order;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -81,4 +81,4 @@ class Transformer {
   Key key_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

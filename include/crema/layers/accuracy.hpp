@@ -78,4 +78,4 @@ class Accuracy final : public Layer<T, B> {
   AccuracyOptions options_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -31,4 +31,4 @@ Registry<T, B> all_layers() {
   return registry;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -142,4 +142,4 @@ class Convolution final : public Layer<T, B> {
   std::vector<ConvolutionPlan> plans_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

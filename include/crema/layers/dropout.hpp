@@ -55,4 +55,4 @@ class Dropout final : public Layer<T, B> {
   double ratio_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -46,4 +46,4 @@ class Flatten final : public Layer<T, B> {
   }
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

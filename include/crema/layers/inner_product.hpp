@@ -78,4 +78,4 @@ class InnerProduct final : public Layer<T, B> {
   InnerProductOptions options_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -37,4 +37,4 @@ class Input final : public Layer<T, B> {
   void backward(B&, const Backward<T, B>&) override {}
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -57,4 +57,4 @@ class Lrn final : public Layer<T, B> {
   LrnSetting setting_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -117,4 +117,4 @@ class Pooling final : public Layer<T, B> {
   bool small_ = true;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

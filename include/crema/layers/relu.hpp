@@ -40,4 +40,4 @@ class ReLU final : public Layer<T, B> {
   T slope_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

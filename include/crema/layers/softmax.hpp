@@ -39,4 +39,4 @@ class Softmax final : public Layer<T, B> {
   int axis_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

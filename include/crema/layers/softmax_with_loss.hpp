@@ -91,4 +91,4 @@ class SoftmaxWithLoss final : public Layer<T, B> {
   Normalization normalization_ = Normalization::valid;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -45,4 +45,4 @@ class Split final : public Layer<T, B> {
   }
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -80,4 +80,4 @@ inline std::vector<double> filled(const FillerSpec& f, const Shape& shape, std::
   return w;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -48,4 +48,4 @@ inline NetSpec filter(const NetSpec& net, const NetSelection& at) {
   return out;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -111,4 +111,4 @@ LayerKind<T, B> layer_kind() {
           [](const LayerSpec& spec) -> std::unique_ptr<Layer<T, B>> { return std::make_unique<L>(spec); }};
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

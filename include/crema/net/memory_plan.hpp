@@ -47,4 +47,4 @@ inline std::size_t place(std::vector<MemoryPiece>& pieces) {
   return arena;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

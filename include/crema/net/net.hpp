@@ -304,6 +304,6 @@ double objective(const Outputs& outputs, std::span<const Loss> losses) {
   return total;
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema
 
 #include "crema/net/net_build.hpp"  // the bodies of build(), allocate() and bind()

@@ -259,4 +259,4 @@ void Net<T, B>::bind(int index) {
     }
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -23,8 +23,8 @@ struct NetOptions {
   Phase phase = Phase::train;
   int level = 0;
   std::vector<std::string> stages = {};
-  std::vector<std::string>
-      keep = {};                // blobs to keep readable in a TEST net, whose memory is otherwise used again
+  std::vector<std::string> keep =
+      {};                  // blobs to keep readable in a TEST net, whose memory is otherwise used again
   bool canonical = false;  // everything in N,C,H,W: slow, the oracle of tests
   std::uint64_t seed = 0;  // of the fillers
 };
@@ -330,4 +330,4 @@ inline NetPlan plan_net(const NetSpec& spec, const Planner& planner, const NetOp
   return detail::NetPlanner(spec, planner, options, inputs).run(native);
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

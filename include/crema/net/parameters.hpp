@@ -80,4 +80,4 @@ class Parameters {
   std::uint64_t version_ = 1;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -90,4 +90,4 @@ inline void check_tops(const LayerSpec& spec, std::size_t least, std::size_t mos
                       most == 1 ? " top" : " tops", ", not ", spec.top.size()));
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

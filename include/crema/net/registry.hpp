@@ -46,4 +46,4 @@ class Registry {
   std::vector<LayerKind<T, B>> kinds_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -14,4 +14,4 @@ std::unique_ptr<Solver<T, B>> make_solver(B& b, const SolverSpec& spec, const Pa
   throw SpecError(cat("no solver type \"", spec.type, "\"; there is: SGD"));
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

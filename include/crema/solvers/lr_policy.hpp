@@ -42,4 +42,4 @@ inline double learning_rate(const SolverSpec& s, std::int64_t i) {
       cat("no lr_policy \"", p, "\"; there are: fixed, step, exp, inv, multistep, poly, sigmoid"));
 }
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -25,4 +25,4 @@ class SgdSolver final : public Solver<T, B> {
   }
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema

@@ -58,4 +58,4 @@ class Solver {
   std::vector<Buffer<T, B>> history_;
 };
 
-}  // namespace crema::inline CREMA_ABI
+}  // namespace crema
