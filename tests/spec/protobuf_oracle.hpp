@@ -7,6 +7,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/text_format.h>
+#include <google/protobuf/unknown_field_set.h>
 
 #include <cctype>
 #include <cmath>
@@ -242,6 +243,38 @@ class Random {
       for (std::uint32_t n = below(nested ? 4 : 5); n > 0; --n)
         nested ? fill(*r.AddMessage(&m, f)) : add(m, r, f);
     }
+  }
+
+  /// Adds fields of numbers that no table knows, here and in the messages inside; returns how many.
+  std::size_t add_unknown(Message& m) {
+    const Reflection& r = *m.GetReflection();
+    std::vector<const FieldDescriptor*> fields;
+    r.ListFields(m, &fields);
+    std::size_t added = 0;
+    for (const FieldDescriptor* f : fields) {
+      if (f->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+      if (!f->is_repeated()) added += add_unknown(*r.MutableMessage(&m, f));
+      for (int i = 0; f->is_repeated() && i < r.FieldSize(m, f); ++i)
+        added += add_unknown(*r.MutableRepeatedMessage(&m, f, i));
+    }
+    google::protobuf::UnknownFieldSet& unknown = *r.MutableUnknownFields(&m);
+    for (std::uint32_t n = below(3); n > 0; --n, ++added) {
+      const int number = static_cast<int>(200 + below(60000));
+      switch (below(4)) {
+        case 0:
+          unknown.AddVarint(number, static_cast<std::uint64_t>(int64()));
+          break;
+        case 1:
+          unknown.AddFixed32(number, next());
+          break;
+        case 2:
+          unknown.AddFixed64(number, std::uint64_t{next()} << 32);
+          break;
+        default:
+          unknown.AddLengthDelimited(number, bytes());
+      }
+    }
+    return added;
   }
 
   std::int32_t int32() {

@@ -17,8 +17,8 @@ oracle::Caffe& caffe() {
   return c;
 }
 
-/// Bytes and text, both ways and crosswise, with every field's presence.
-void check_message(const std::string& name, const crema::Schema& schema, std::uint64_t index) {
+/// Bytes and text, both ways and crosswise, with every field's presence. Returns the message's size.
+std::size_t check_message(const std::string& name, const crema::Schema& schema, std::uint64_t index) {
   const auto m = caffe().make(name);
   oracle::Random(name, index).fill(*m);
   const std::string want = oracle::canonical(*m);
@@ -41,6 +41,7 @@ void check_message(const std::string& name, const crema::Schema& schema, std::ui
   const auto text_wire = caffe().from_wire(name, crema::write_wire(from_text, schema));
   REQUIRE(text_wire);
   CHECK(oracle::canonical(*text_wire) == want);
+  return want.size();
 }
 
 /// Through the struct. A plain member does not tell a default from nothing; all else must survive.
@@ -62,11 +63,13 @@ void check_struct(const std::string& name, std::uint64_t index, bool options = f
 
 template <class M>
 void check_all(const std::string& name) {
+  std::size_t bytes = 0;
   for (std::uint64_t i = 0; i < messages; ++i) {
     INFO(name << " " << i);
-    check_message(name, crema::schema<M>(), i);
+    bytes += check_message(name, crema::schema<M>(), i);
     check_struct<M>(name, i);
   }
+  CHECK(bytes > 20 * messages);  // the generator does generate
 }
 
 /// Every scalar set to protobuf's default: a plain member must take it for its own and write nothing; what is
@@ -178,4 +181,68 @@ TEST_CASE("the tables name every field of Caffe's layers, and nothing else", "[s
     CHECK(row->message->fields.size() == static_cast<std::size_t>(f->message_type()->field_count()));
     for (std::uint64_t k = 0; k < 50; ++k) check_message(f->message_type()->name(), *row->message, k);
   }
+}
+
+TEST_CASE("unknown fields survive in messages and structs", "[spec]") {
+  std::size_t kept = 0;
+  for (std::uint64_t i = 0; i < messages; ++i) {
+    INFO(i);
+    const auto m = caffe().make("NetParameter");
+    oracle::Random random("unknown", i);
+    random.fill(*m);
+    kept += random.add_unknown(*m);
+    const std::string bytes = m->SerializeAsString();
+    const auto through_message = caffe().from_wire(
+        "NetParameter", crema::write_wire(crema::parse_wire(bytes, crema::schema<crema::NetSpec>()),
+                                          crema::schema<crema::NetSpec>()));
+    REQUIRE(through_message);
+    CHECK(oracle::canonical(*through_message) == oracle::canonical(*m));
+    const auto through_struct =
+        caffe().from_wire("NetParameter", crema::write_wire(crema::parse_wire<crema::NetSpec>(bytes)));
+    REQUIRE(through_struct);
+    oracle::drop_defaults(*m);
+    oracle::drop_defaults(*through_struct);
+    CHECK(oracle::canonical(*through_struct) == oracle::canonical(*m));
+  }
+  CHECK(kept > messages);
+}
+
+TEST_CASE("damaged bytes are accepted and refused as protobuf does", "[spec]") {
+  const char* names[] = {"NetParameter", "SolverParameter", "SolverState", "BlobProto", "Datum"};
+  const crema::Schema* schemas[] = {&crema::schema<crema::NetSpec>(), &crema::schema<crema::SolverSpec>(),
+                                    &crema::schema<crema::SolverStateSpec>(),
+                                    &crema::schema<crema::BlobSpec>(), &crema::schema<crema::DatumSpec>()};
+  int accepted = 0, refused = 0;
+  for (std::uint64_t i = 0; i < 10 * messages; ++i) {
+    INFO(i);
+    const std::string name = names[i % 5];
+    const crema::Schema& schema = *schemas[i % 5];
+    oracle::Random random("damage", i);
+    const auto m = caffe().make(name);
+    random.fill(*m);
+    std::string bytes = m->SerializeAsString();
+    if (bytes.empty()) continue;
+    for (std::uint32_t n = 1 + random.below(2); n > 0; --n) {
+      const std::size_t at = random.below(static_cast<std::uint32_t>(bytes.size()));
+      if (random.below(4))
+        bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.below(8)));
+      else
+        bytes.insert(at, 1, static_cast<char>(random.next()));
+    }
+    const auto want = caffe().from_wire(name, bytes);
+    try {
+      const std::string again = crema::write_wire(crema::parse_wire(bytes, schema), schema);
+      REQUIRE(want);
+      const auto back = caffe().from_wire(name, again);
+      REQUIRE(back);
+      CHECK(oracle::canonical(*back) == oracle::canonical(*want));
+      ++accepted;
+    } catch (const crema::ParseError& e) {
+      ++refused;
+      INFO(e.what() << " " << name);
+      if (std::string_view(e.what()).find("wire type 3") == std::string_view::npos) CHECK(!want);  // a group
+    }
+  }
+  CHECK(accepted > 1000);
+  CHECK(refused > 1000);
 }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// crema: trains, tests and times Caffe models.
+//
+//   crema train --solver=lenet_solver.prototxt --data-root=/usr/share/datasets/fashion-mnist
+//   crema test --model=lenet_train_test.prototxt --weights=lenet.caffemodel --iterations=100
+//   crema time --model=lenet_train_test.prototxt --iterations=10
+//
+// Caffe's flags work with one dash or two. Exit status: 0, or 1 with one message on standard error.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "crema/caffe/flags.hpp"
+#include "program.hpp"
+
+namespace {
+
+void common(CLI::App& c, Flags& f) {
+  c.add_option("--threads", f.threads,
+               "threads to compute with (default: all cores that the process may use)")
+      ->check(CLI::NonNegativeNumber);
+  c.add_option("--data-root,--data_root", f.data_roots,
+               "a folder that data may be read from, beside the net's own; may be repeated");
+  c.add_option("--seed", f.seed,
+               "of weights, shuffling and dropout (default: random_seed of the solver, or 0)");
+  c.add_option("--level", f.level, "level of the net's state");
+  c.add_option("--stage", f.stages, "stages of the net's state, separated by commas")->delimiter(',');
+  c.add_option("--gpu", f.gpu, "not in this program: it computes on the CPU");
+}
+
+/// CLI11's own parser takes "-solver" for "-s olver": the flags are rewritten first.
+std::vector<std::string> arguments(int argc, char** argv) {
+  std::vector<std::string> out = crema::with_two_dashes(
+      {argv + 1, argv + argc}, {"solver", "snapshot", "weights", "model", "iterations", "phase", "gpu",
+                                "level", "stage", "sigint_effect", "sighup_effect", "threads", "seed",
+                                "report", "save", "data-root", "data_root", "help", "version"});
+  std::reverse(out.begin(), out.end());  // the order in which CLI11 wants a vector
+  return out;
+}
+
+int run(int argc, char** argv) {
+  Flags f;
+  CLI::App app("crema " CREMA_VERSION ": trains, tests and times Caffe models", "crema");
+  app.set_version_flag("--version", CREMA_VERSION);
+  app.require_subcommand(1);
+
+  CLI::App& on_train = *app.add_subcommand("train", "train or finetune a model");
+  on_train.add_option("--solver", f.solver, "the solver's prototxt")->required();
+  auto* snapshot =
+      on_train.add_option("--snapshot", f.snapshot,
+                          "go on from this .solverstate; \"auto\": from the newest that is whole, if any");
+  on_train.add_option("--weights", f.weights, "start from these .caffemodel files, separated by commas")
+      ->delimiter(',')
+      ->excludes(snapshot);
+  on_train.add_option("--report", f.report, "write an HTML page with curves, net and settings to this file");
+  on_train.add_option("--save", f.save, "write the trained weights to this .caffemodel");
+  const auto effect = CLI::IsMember({"stop", "snapshot", "none"});
+  on_train.add_option("--sigint_effect", f.sigint_effect, "what SIGINT does: stop, snapshot or none")
+      ->check(effect)
+      ->capture_default_str();
+  on_train.add_option("--sighup_effect", f.sighup_effect, "what SIGHUP does: stop, snapshot or none")
+      ->check(effect)
+      ->capture_default_str();
+
+  CLI::App& on_test = *app.add_subcommand("test", "score a model");
+  on_test.add_option("--model", f.model, "the net's prototxt")->required();
+  on_test.add_option("--weights", f.weights, "its .caffemodel")->required()->delimiter(',');
+  on_test.add_option("--iterations", f.iterations, "batches to run; 0: all there are")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+
+  CLI::App& on_time = *app.add_subcommand("time", "time each layer");
+  on_time.add_option("--model", f.model, "the net's prototxt")->required();
+  on_time.add_option("--iterations", f.iterations, "how often to run it")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  on_time.add_option("--phase", f.phase, "TRAIN or TEST")
+      ->check(CLI::IsMember({"TRAIN", "TEST"}))
+      ->capture_default_str();
+  for (CLI::App* c : {&on_train, &on_test, &on_time}) common(*c, f);
+
+  try {
+    app.parse(arguments(argc, argv));
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 1;
+  }
+  if (!f.gpu.empty()) throw crema::SpecError("--gpu: this program computes on the CPU; leave the flag away");
+  return on_train.parsed() ? train(f) : on_test.parsed() ? test(f) : time(f);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("crema: out of memory: take a smaller batch_size\n", stderr);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "crema: %s\n", e.what());
+  }
+  return 1;
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program `crema`: what its commands share.
+#pragma once
+
+#include "crema/caffe/job.hpp"
+#include "crema/cpu/cpu.hpp"
+#include "crema/train/log.hpp"
+
+/// Flags of all commands, named as Caffe's.
+struct Flags {
+  std::string solver, snapshot, model, report, save;
+  std::vector<std::string> weights, data_roots, stages;
+  std::string sigint_effect = "stop", sighup_effect = "snapshot", phase = "TRAIN", gpu;
+  int iterations = 50, threads = 0, level = 0;
+  std::optional<std::uint64_t> seed;
+};
+
+/// Every layer there is, instantiated in layers.cpp alone.
+crema::Registry<float, crema::Cpu> layers();
+
+int train(const Flags&);
+int test(const Flags&);
+int time(const Flags&);
+
+inline void to_stderr(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+inline crema::Cpu make_cpu(const Flags& f) { return crema::Cpu({.threads = f.threads}); }
