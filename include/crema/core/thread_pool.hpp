@@ -144,7 +144,8 @@ class ThreadPool {
     chunks_.store(static_cast<std::uint32_t>(chunks), std::memory_order_relaxed);
     done_.store(0, std::memory_order_relaxed);
     const std::uint32_t region = region_.load(std::memory_order_relaxed) + 1;
-    ticket_.store(std::uint64_t{region} << 32, std::memory_order_release);
+    ticket_.store(std::uint64_t{region} << 32 | static_cast<std::uint64_t>(chunks),
+                  std::memory_order_release);
     region_.store(region);
     wake(region_, idlers_);
     claim(region);
@@ -156,21 +157,21 @@ class ThreadPool {
     if (error) std::rethrow_exception(error);
   }
 
-  /// Runs chunks of one region until none is left. The ticket carries the region's number: a worker that
-  /// comes late fails the exchange, and nothing waits for it. A claimed chunk keeps its region open, so what
-  /// was read before a successful exchange belongs to that region.
+  /// Runs chunks of one region until none is left. The ticket carries the region's number and the chunks that
+  /// are left: a worker that comes late finds another number or none left, and nothing waits for it. While
+  /// one is left the region is open, so what was read before a successful exchange belongs to that region.
   void claim(std::uint32_t region) {
     std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
     while (ticket >> 32 == region) {
+      const auto left = static_cast<std::uint32_t>(ticket);
+      if (left == 0) return;
       const Call call = call_.load(std::memory_order_relaxed);
       const void* const body = body_.load(std::memory_order_relaxed);
       const std::uint32_t chunks = chunks_.load(std::memory_order_relaxed);
-      const auto chunk = static_cast<std::uint32_t>(ticket);
-      if (chunk >= chunks) return;
-      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
                                          std::memory_order_acquire))
         continue;
-      failure_.guard(call, body, chunk);
+      failure_.guard(call, body, chunks - left);
       if (done_.fetch_add(1) + 1 == chunks) wake(done_, finishers_);
       ticket = ticket_.load(std::memory_order_acquire);
     }
@@ -218,7 +219,7 @@ class ThreadPool {
   std::atomic<const void*> body_{nullptr};
   std::atomic<std::uint32_t> chunks_{0};
   Failure failure_;
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};  // region << 32 | next chunk
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};  // region << 32 | chunks left
   alignas(64) std::atomic<std::uint32_t> region_{0};
   std::atomic<int> idlers_{0};
   alignas(64) std::atomic<std::uint32_t> done_{0};

@@ -68,7 +68,7 @@ inline std::string resolve_under(const std::string& path, const std::vector<std:
     throw DataError(cat("'", path, "' lies outside the folders that may be read (", list,
                         "): allow its folder with --data-root"));
   throw DataError(cat("'", path, "' is not to be found under ", list,
-                      ": correct `source`, or name its folder with --data-root"));
+                      ": correct the path, or name its folder with --data-root"));
 }
 
 /// IDX images (labels beside them), a CIFAR file, or a folder of data_batch_*.bin. Throws DataError.
