@@ -17,7 +17,7 @@
 namespace crema::inline CREMA_ABI {
 
 struct TextOptions {
-  Limits limits;
+  Limits limits = {};
   bool keep_unknown = false;  // keep unknown fields as text instead of reporting them as errors
   std::vector<SchemaField> layer_fields = {};    // options of a user's layers: layer_field<O>()
   std::vector<std::string>* warnings = nullptr;  // gets one line for each unknown field that was kept

@@ -92,7 +92,7 @@ struct Axis {
 /// One chart of 560 x 300 units.
 inline std::string draw(const Chart& chart) {
   using detail::pixel, detail::number_text;
-  constexpr double left = 52, right = 548, top = 40, bottom = 262;
+  constexpr double left = 52, right = 532, top = 40, bottom = 262;
   double x0 = 1e300, x1 = -1e300, y0 = 1e300, y1 = -1e300;
   for (const Series& s : chart.series)
     for (const auto& [x, y] : s.points)

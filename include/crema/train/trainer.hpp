@@ -44,9 +44,8 @@ class Trainer {
         strategy_(strategy ? std::move(strategy) : std::make_unique<SingleRank<T, B>>()),
         replica_{b, net, *solver_, source, spec.iter_size, options_.seed, options_.cancel} {
     if (options_.snapshot_prefix.empty()) options_.snapshot_prefix = spec.snapshot_prefix;
-    if (snapshots() && options_.snapshot_prefix.empty())
-      throw SpecError(
-          "snapshots are asked for without a snapshot_prefix: set it, or snapshot_after_train: false");
+    if (spec.snapshot > 0 && options_.snapshot_prefix.empty())
+      throw SpecError(cat("snapshot: ", spec.snapshot, " without a snapshot_prefix: say where they go"));
   }
 
   /// A net that shares the training net's parameters, tested every test_interval iterations over `batches`
@@ -82,7 +81,7 @@ class Trainer {
       stop = action == Action::stop;
       if (action == Action::snapshot || due(spec_.snapshot)) snapshot();
     }
-    if (spec_.snapshot_after_train && !due(spec_.snapshot)) snapshot();
+    if (snapshots() && spec_.snapshot_after_train && !due(spec_.snapshot)) snapshot();
     return end(stop && iteration() < spec_.max_iter ? Ending::stopped : Ending::done);
   }
 
@@ -106,7 +105,10 @@ class Trainer {
     }
   }
 
+  /// Writes a snapshot now. Throws SpecError without a snapshot_prefix, and as save_snapshot.
   SnapshotPaths snapshot() {
+    if (options_.snapshot_prefix.empty())
+      throw SpecError("a snapshot is asked for without a snapshot_prefix: say where it goes");
     const SnapshotInfo info{.iteration = iteration(),
                             .seed = options_.seed,
                             .cursor = iteration() * samples_per_iteration(),
@@ -150,7 +152,9 @@ class Trainer {
       throw SpecError("snapshot_format: HDF5 is not written; use BINARYPROTO");
     return s;
   }
-  bool snapshots() const { return spec_.snapshot > 0 || spec_.snapshot_after_train; }
+  bool snapshots() const {  // a solver without a prefix was written in C++, by a host that keeps its weights
+    return !options_.snapshot_prefix.empty() && (spec_.snapshot > 0 || spec_.snapshot_after_train);
+  }
   bool due(int interval) const { return interval > 0 && iteration() > 0 && iteration() % interval == 0; }
   template <class F>
   void tell(const F& f) {
