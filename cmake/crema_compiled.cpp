@@ -1,3 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one translation unit of crema::compiled: the CPU kernels, for everyone who links it.
+// The translation unit of crema::compiled: what every CPU program needs, compiled once.
 #include "crema/cpu/kernels.hpp"
+#include "crema/layers/all.hpp"
+#include "crema/train/trainer.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+template class Net<float, Cpu>;
+template class Net<double, Cpu>;
+template Registry<float, Cpu> all_layers<float, Cpu>();
+template Registry<double, Cpu> all_layers<double, Cpu>();
+template std::unique_ptr<Solver<float, Cpu>> make_solver<float, Cpu>(Cpu&, const SolverSpec&,
+                                                                     const Parameters<float, Cpu>&);
+template std::unique_ptr<Solver<double, Cpu>> make_solver<double, Cpu>(Cpu&, const SolverSpec&,
+                                                                       const Parameters<double, Cpu>&);
+template class Trainer<float, Cpu>;
+
+}  // namespace crema

@@ -4,7 +4,7 @@
 //
 //   Cpu cpu({.threads = 2});
 //   Buffer<float, Cpu> memory(cpu, 1024);
-//   cpu.parallel(8, [&](std::int64_t chunk) { cpu.kernels<float>().elementwise.scale(...); });
+//   cpu.parallel(8, [&](std::int64_t chunk) { cpu.kernels<ElementwiseKernels<float>>().axpby(...); });
 //
 // One Cpu is used by one thread at a time. Equal bits for any number of threads, as long as chunks are
 // functions of shape; not for different instruction sets.
@@ -66,9 +66,10 @@ class Cpu {
 
   int threads() const noexcept { return pool_.threads(); }
   Isa isa() const noexcept { return isa_; }
-  template <class T>
-  const Kernels<T>& kernels() const {
-    return kernel_table<T>(isa_);
+  /// The kernels of one family, K = ElementwiseKernels<float> for one, for this object's instruction set.
+  template <class K>
+  const K& kernels() const {
+    return kernel_table<K>(isa_);
   }
 
   /// f(chunk) for every chunk in [0, chunks); the contract is ThreadPool::parallel's.

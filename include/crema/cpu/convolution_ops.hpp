@@ -104,7 +104,7 @@ void pack_tiles(Cpu& b, T* out, int groups, const std::vector<int>& tiles, int c
 template <class T>
 void run_pass(Cpu& b, const ConvolutionPass& p, const T* weights, const T* bias, View<const T, Cpu> x,
               View<T, Cpu> y, bool add) {
-  const ConvolutionKernels<T>& k = b.kernels<T>().convolution;
+  const auto& k = b.kernels<ConvolutionKernels<T>>();
   const std::int64_t row_chunks = (p.out_height + p.row_split - 1) / p.row_split, n = blocks(x.shape);
   const int per_group = p.outputs / p.groups, tiles = static_cast<int>(p.rows.size());
   const auto pairs = static_cast<int>(p.pairs.size());
@@ -154,7 +154,7 @@ void run_pass(Cpu& b, const ConvolutionPass& p, const T* weights, const T* bias,
 template <class T>
 CpuConvolutionPlan<T> make_convolution_plan(Cpu& b, const ConvolutionGeometry& g, const Layout& x,
                                             const Layout& y, std::int64_t capacity) {
-  const ConvolutionKernels<T>& k = b.kernels<T>().convolution;
+  const auto& k = b.kernels<ConvolutionKernels<T>>();
   CpuConvolutionPlan<T> p;
   p.geometry = g, p.order = x.order;
   const auto weights =
@@ -213,7 +213,7 @@ void convolution_forward(Cpu& b, CpuConvolutionPlan<T>& p, const T* weights, std
             x.data[c * in_plane + std::int64_t{iy} * g.x.in + ix];
       }
   });
-  const ConvolutionKernels<T>& k = b.kernels<T>().convolution;
+  const auto& k = b.kernels<ConvolutionKernels<T>>();
   const auto tiles = static_cast<std::int64_t>(p.forward.rows.size());
   b.parallel(n * g.groups * tiles, [&](std::int64_t chunk) {
     const std::int64_t image = chunk / (g.groups * tiles), gr = chunk / tiles % g.groups;
@@ -322,7 +322,7 @@ void convolution_backward_weights(Cpu& b, const CpuConvolutionPlan<T>& p, View<c
   const std::int64_t per_output = std::int64_t{channels} * taps;
   if (!add) std::fill(dw, dw + g.outputs * per_output, T(0));
   if (p.order == Order::native) {
-    const ConvolutionKernels<T>& k = b.kernels<T>().convolution;
+    const auto& k = b.kernels<ConvolutionKernels<T>>();
     const auto nr = static_cast<std::int64_t>(p.gradient_rows.size()),
                nc = static_cast<std::int64_t>(p.gradient_columns.size());
     const int split = p.gradient_split ? g.y.kernel : 1;
@@ -365,7 +365,7 @@ void convolution_backward_bias(Cpu& b, View<const T, Cpu> dy, T* db, bool add) {
   const std::int64_t n = channels(dy.shape), pixels = height(dy.shape) * width(dy.shape);
   if (!add) std::fill(db, db + n, T(0));
   if (dy.layout.order == Order::native) {
-    const ConvolutionKernels<T>& k = b.kernels<T>().convolution;
+    const auto& k = b.kernels<ConvolutionKernels<T>>();
     b.parallel((n + 7) / 8, [&](std::int64_t chunk) {
       for (std::int64_t block = 0; block < blocks(dy.shape); ++block)
         k.line_sums(dy.data + (block * dy.layout.block + chunk * 8) * lanes, pixels, dy.layout.pixel * lanes,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dispatch: which instruction set a Cpu uses, and the table of kernels that goes with it.
 //
-//   const Kernels<float>& k = kernel_table<float>(best_isa());
-//   k.elementwise.add(n, a, b, y);
+//   const auto& k = kernel_table<ElementwiseKernels<float>>(best_isa());
+//   k.axpby(n, a, x, b, y);
 //
 // Kernels are written once (cpu/kernels/*.inl) and compiled three times in one object file, each time inside
-// a target region; there is one constant table per (instruction set, scalar type), chosen by the Cpu object,
-// and no global state. Each family declares its part of the table in its own header, next to the ops that use
-// it. Those headers include cpu/backend.hpp; programs include cpu/cpu.hpp, which brings all families and,
-// unless the program links crema::compiled, the kernels.
+// a target region; there is one constant table per (instruction set, family, scalar type), chosen by the Cpu
+// object, and no global state. Each family declares its table in its own header, next to the ops that use it.
+// Those headers include cpu/backend.hpp; programs include cpu/cpu.hpp, which brings all families and, unless
+// the program links crema::compiled, the kernels.
 #pragma once
 
 #include <cstdint>
@@ -41,44 +41,10 @@ inline Isa best_isa() {
   return isa_available(Isa::avx512) ? Isa::avx512 : isa_available(Isa::avx2) ? Isa::avx2 : Isa::baseline;
 }
 
-template <class T>
-struct ConvolutionKernels;  // cpu/convolution.hpp
-template <class T>
-struct InnerProductKernels;  // cpu/inner_product.hpp
-template <class T>
-struct PoolingKernels;  // cpu/pooling.hpp
-template <class T>
-struct LrnKernels;  // cpu/lrn.hpp
-template <class T>
-struct SoftmaxKernels;  // cpu/softmax.hpp
-template <class T>
-struct OrderKernels;  // cpu/order.hpp
-template <class T>
-struct GemmKernels;  // cpu/gemm.hpp
-template <class T>
-struct ElementwiseKernels;  // cpu/elementwise.hpp
-template <class T>
-struct UpdateKernels;  // cpu/update.hpp
-template <class T>
-struct DropoutKernels;  // cpu/dropout.hpp
-
-template <class T>
-struct Kernels {
-  ConvolutionKernels<T> convolution;
-  InnerProductKernels<T> inner_product;
-  PoolingKernels<T> pooling;
-  LrnKernels<T> lrn;
-  SoftmaxKernels<T> softmax;
-  OrderKernels<T> order;
-  GemmKernels<T> gemm;
-  ElementwiseKernels<T> elementwise;
-  UpdateKernels<T> update;
-  DropoutKernels<T> dropout;
-};
-
-/// Defined in cpu/kernels.hpp: by every program that is header-only, by crema::compiled for those that link
-/// it.
-template <class T>
-const Kernels<T>& kernel_table(Isa isa);
+/// The table of one family of kernels, K = ConvolutionKernels<float> for one. Defined in cpu/kernels.hpp: by
+/// every program that is header-only, by crema::compiled for those that link it. A program compiles the
+/// families that it uses.
+template <class K>
+const K& kernel_table(Isa isa);
 
 }  // namespace crema

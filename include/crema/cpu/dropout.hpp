@@ -60,7 +60,7 @@ void dropout(Cpu& cpu, View<const T, Cpu> x, View<std::type_identity_t<T>, Cpu> 
                           .y_pixel = y.layout.pixel,
                           .scale = static_cast<T>(mask.scale),
                           .add = add};
-    native ? cpu.kernels<T>().dropout.native(r) : cpu.kernels<T>().dropout.canonical(r);
+    native ? cpu.kernels<DropoutKernels<T>>().native(r) : cpu.kernels<DropoutKernels<T>>().canonical(r);
   });
 }
 

@@ -68,7 +68,7 @@ template <class T>
 void fill(Cpu& cpu, std::span<T> y, std::type_identity_t<T> value) {
   cpu.parallel_range(static_cast<std::int64_t>(y.size()), elementwise_grain,
                      [&](std::int64_t first, std::int64_t last) {
-                       cpu.kernels<T>().elementwise.fill(last - first, value, y.data() + first);
+                       cpu.kernels<ElementwiseKernels<T>>().fill(last - first, value, y.data() + first);
                      });
 }
 
@@ -79,7 +79,7 @@ void axpby(Cpu& cpu, std::type_identity_t<T> a, std::span<const std::type_identi
   if (x.size() != y.size()) throw ShapeError(cat("axpby over ", x.size(), " and ", y.size(), " elements"));
   cpu.parallel_range(
       static_cast<std::int64_t>(y.size()), elementwise_grain, [&](std::int64_t first, std::int64_t last) {
-        cpu.kernels<T>().elementwise.axpby(last - first, a, x.data() + first, b, y.data() + first);
+        cpu.kernels<ElementwiseKernels<T>>().axpby(last - first, a, x.data() + first, b, y.data() + first);
       });
 }
 
@@ -101,7 +101,7 @@ void scale(Cpu& cpu, std::type_identity_t<T> a, std::span<T> y) {
 template <class T>
 void copy(Cpu& cpu, View<const T, Cpu> src, View<std::type_identity_t<T>, Cpu> dst, bool add = false) {
   const auto f = [&](std::int64_t n, const std::array<std::int64_t, 2>& at) {
-    cpu.kernels<T>().elementwise.axpby(n, 1, src.data + at[0], add ? T(1) : T(0), dst.data + at[1]);
+    cpu.kernels<ElementwiseKernels<T>>().axpby(n, 1, src.data + at[0], add ? T(1) : T(0), dst.data + at[1]);
   };
   detail::parallel_runs<2>(cpu, dst.shape, {src.layout, dst.layout}, f);
 }
@@ -111,7 +111,7 @@ template <class T>
 void relu_forward(Cpu& cpu, View<const T, Cpu> bottom, View<std::type_identity_t<T>, Cpu> top,
                   std::type_identity_t<T> slope) {
   const auto f = [&](std::int64_t n, const std::array<std::int64_t, 2>& at) {
-    cpu.kernels<T>().elementwise.relu_forward(n, bottom.data + at[0], top.data + at[1], slope);
+    cpu.kernels<ElementwiseKernels<T>>().relu_forward(n, bottom.data + at[0], top.data + at[1], slope);
   };
   detail::parallel_runs<2>(cpu, top.shape, {bottom.layout, top.layout}, f);
 }
@@ -122,8 +122,8 @@ template <class T>
 void relu_backward(Cpu& cpu, View<const T, Cpu> value, View<const std::type_identity_t<T>, Cpu> top_diff,
                    View<std::type_identity_t<T>, Cpu> bottom_diff, std::type_identity_t<T> slope, bool add) {
   const auto f = [&](std::int64_t n, const std::array<std::int64_t, 3>& at) {
-    cpu.kernels<T>().elementwise.relu_backward(n, value.data + at[0], top_diff.data + at[1],
-                                               bottom_diff.data + at[2], slope, add);
+    cpu.kernels<ElementwiseKernels<T>>().relu_backward(n, value.data + at[0], top_diff.data + at[1],
+                                                       bottom_diff.data + at[2], slope, add);
   };
   detail::parallel_runs<3>(cpu, bottom_diff.shape, {value.layout, top_diff.layout, bottom_diff.layout}, f);
 }

@@ -119,7 +119,7 @@ void multiply(Cpu& cpu, const GemmOperand<T>& a, const GemmOperand<T>& b, std::i
               GemmBlock<T> block) {
   // Blocks of depth, so that a panel of A stays in L1, and of columns, so that B's panels stay in L3.
   constexpr std::int64_t max_depth = 2048 / sizeof(T), max_columns = 3072;
-  const GemmKernels<T>& kernel = cpu.kernels<T>().gemm;
+  const auto& kernel = cpu.kernels<GemmKernels<T>>();
   const std::int64_t width = kernel.columns, most_panels = divide_up(std::min(b.count, max_columns), width);
   const EvenSplit rows{a.count, divide_up(a.count, kernel.rows)};
   const EvenSplit depths{k, std::max<std::int64_t>(1, divide_up(k, max_depth))};
@@ -187,7 +187,7 @@ void gemm(Cpu& cpu, Transpose trans_a, Transpose trans_b, std::int64_t m, std::i
                                tb ? 1 : ldb};
   GemmBlock<T> block{};
   block.c = c, block.alpha = alpha, block.beta = beta;
-  const GemmKernels<T>& kernel = cpu.kernels<T>().gemm;
+  const auto& kernel = cpu.kernels<GemmKernels<T>>();
   if (detail::gemm_should_swap(m, n, k, kernel.rows, kernel.columns)) {
     block.row_step = 1, block.column_step = ldc;
     detail::multiply(cpu, columns, rows, k, block);

@@ -53,7 +53,7 @@ void inner_product_forward(Cpu& b, View<const T, Cpu> x, const T* w, bool transp
       for (std::int64_t o = 0; o < outputs; ++o) y.data[i * outputs + o] += bias[o];
     return;
   }
-  const InnerProductKernels<T>& k = b.kernels<T>().inner_product;
+  const auto& k = b.kernels<InnerProductKernels<T>>();
   const InputRuns runs = input_runs(x.shape, x.layout);
   const EvenSplit tiles{outputs, (outputs + k.rows - 1) / k.rows},
       sets{blocks(x.shape), (blocks(x.shape) + k.blocks - 1) / k.blocks};
@@ -74,7 +74,7 @@ void inner_product_backward_data(Cpu& b, View<const T, Cpu> dy, const T* w, bool
   if (dx.layout.order == Order::canonical)
     return gemm<T>(b, Transpose::no, transposed ? Transpose::yes : Transpose::no, n, depth, outputs, 1,
                    dy.data, outputs, w, transposed ? outputs : depth, add ? T(1) : T(0), dx.data, depth);
-  const InnerProductKernels<T>& k = b.kernels<T>().inner_product;
+  const auto& k = b.kernels<InnerProductKernels<T>>();
   const InputRuns runs = input_runs(dx.shape, dx.layout);
   // About 64 chunks of inputs; all outputs pass over a chunk, so that its lines are added up in one order.
   const EvenSplit pieces{runs.runs == 1 ? runs.length : runs.runs,

@@ -81,7 +81,7 @@ template <class T>
 void lrn_forward(Cpu& b, const LrnSetting& s, View<const T, Cpu> x, T* scale, View<T, Cpu> y) {
   const T weight = static_cast<T>(s.weight()), beta = static_cast<T>(s.beta),
           offset = s.across ? static_cast<T>(s.k) : T(1);
-  const LrnKernels<T>& k = b.kernels<T>().lrn;
+  const auto& k = b.kernels<LrnKernels<T>>();
   const bool native = x.layout.order == Order::native;
   detail::each_lrn_line(b, s, x.shape, x.layout, [&](std::int64_t at, const detail::LrnWindow& w) {
     if (native)
@@ -97,7 +97,7 @@ template <class T>
 void lrn_backward(Cpu& b, const LrnSetting& s, View<const T, Cpu> x, const T* scale, View<const T, Cpu> dy,
                   View<T, Cpu> dx, T* t, bool add) {
   const T factor = static_cast<T>(2 * s.weight() * s.beta), beta = static_cast<T>(s.beta);
-  const LrnKernels<T>& k = b.kernels<T>().lrn;
+  const auto& k = b.kernels<LrnKernels<T>>();
   const bool native = x.layout.order == Order::native;
   b.parallel_range(storage_size(x.shape, x.layout), 16384, [&](std::int64_t first, std::int64_t last) {
     if (native) return k.ratio(x.data + first, scale + first, dy.data + first, beta, t + first, last - first);

@@ -74,13 +74,13 @@ void convert(Cpu& cpu, View<const T, Cpu> src, View<std::type_identity_t<T>, Cpu
   const bool repeat = o.dead_lanes == DeadLanes::repeat && !o.add;
   detail::parallel_order_runs(cpu, s, [&](std::int64_t b, std::int64_t first, std::int64_t last) {
     if (dst.layout.order == Order::native)
-      cpu.kernels<T>().order.to_native({src.data + b * lanes * row, row,
-                                        dst.data + b * dst.layout.block * lanes, dst.layout.pixel, pixels,
-                                        first, last, live(b), o.add, repeat});
+      cpu.kernels<OrderKernels<T>>().to_native({src.data + b * lanes * row, row,
+                                                dst.data + b * dst.layout.block * lanes, dst.layout.pixel,
+                                                pixels, first, last, live(b), o.add, repeat});
     else
-      cpu.kernels<T>().order.from_native({dst.data + b * lanes * row, row,
-                                          src.data + b * src.layout.block * lanes, src.layout.pixel, pixels,
-                                          first, last, live(b), o.add, false});
+      cpu.kernels<OrderKernels<T>>().from_native({dst.data + b * lanes * row, row,
+                                                  src.data + b * src.layout.block * lanes, src.layout.pixel,
+                                                  pixels, first, last, live(b), o.add, false});
   });
 }
 

@@ -69,7 +69,7 @@ inline std::pair<int, int> pool_holders(const WindowAxis& a, int in) {
 template <class I, class T>
 void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax, View<const T, Cpu> x,
                      View<T, Cpu> y, I* index) {
-  const PoolingKernels<T>& k = b.kernels<T>().pooling;
+  const auto& k = b.kernels<PoolingKernels<T>>();
   const std::int64_t c = channels(x.shape);
   if (x.layout.order == Order::native) {
     const std::ptrdiff_t column = x.layout.pixel * lanes, row = column * ax.in;
@@ -118,7 +118,7 @@ void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& a
 template <class I, class T>
 void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax, View<const T, Cpu> dy,
                       View<T, Cpu> dx, const I* index, bool add) {
-  const PoolingKernels<T>& k = b.kernels<T>().pooling;
+  const auto& k = b.kernels<PoolingKernels<T>>();
   const std::int64_t c = channels(dx.shape), out_plane = std::int64_t{ay.out} * ax.out;
   if (dx.layout.order == Order::native) {
     using Source = PoolSource<T, I>;

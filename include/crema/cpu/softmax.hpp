@@ -45,7 +45,7 @@ void each_softmax(Cpu& b, const Shape& s, const Layout& l, int axis, const F& f)
 /// y = exp(x - max) / sum of it, along the axis. Both of one layout.
 template <class T>
 void softmax_forward(Cpu& b, int axis, View<const T, Cpu> x, T* y) {
-  const SoftmaxKernels<T>& k = b.kernels<T>().softmax;
+  const auto& k = b.kernels<SoftmaxKernels<T>>();
   const std::int64_t classes = x.shape[axis];
   detail::each_softmax(b, x.shape, x.layout, axis, [&](std::int64_t at, std::int64_t step) {
     if (x.layout.order == Order::native) return k.forward(x.data + at, classes, y + at);
@@ -61,7 +61,7 @@ void softmax_forward(Cpu& b, int axis, View<const T, Cpu> x, T* y) {
 template <class T>
 void softmax_backward(Cpu& b, int axis, View<const T, Cpu> y, View<const T, Cpu> dy, View<T, Cpu> dx,
                       bool add) {
-  const SoftmaxKernels<T>& k = b.kernels<T>().softmax;
+  const auto& k = b.kernels<SoftmaxKernels<T>>();
   const std::int64_t classes = y.shape[axis];
   detail::each_softmax(b, y.shape, y.layout, axis, [&](std::int64_t at, std::int64_t step) {
     if (y.layout.order == Order::native)
@@ -106,7 +106,7 @@ SoftmaxLossSum softmax_loss_forward(Cpu&, int axis, View<const T, Cpu> p, View<c
 template <class T>
 void softmax_loss_backward(Cpu& b, int axis, View<const T, Cpu> p, View<const T, Cpu> labels, bool has_ignore,
                            int ignore, T scale, View<T, Cpu> dx, bool add) {
-  const SoftmaxKernels<T>& k = b.kernels<T>().softmax;
+  const auto& k = b.kernels<SoftmaxKernels<T>>();
   const std::int64_t classes = p.shape[axis], inner = p.shape.count(axis + 1), images = p.shape[0];
   const auto label_at = [&](std::int64_t i) {
     const auto l = static_cast<std::int64_t>(labels.data[i]);

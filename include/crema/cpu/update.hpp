@@ -39,8 +39,8 @@ void sgd_update(Cpu& cpu, std::span<T> param, std::span<const std::type_identity
                          history.size(), " elements of history"));
   const auto n = static_cast<std::int64_t>(param.size());
   cpu.parallel_range(n, elementwise_grain, [&](std::int64_t first, std::int64_t last) {
-    cpu.kernels<T>().update.sgd(rule, last - first, param.data() + first, grad.data() + first,
-                                history.data() + first);
+    cpu.kernels<UpdateKernels<T>>().sgd(rule, last - first, param.data() + first, grad.data() + first,
+                                        history.data() + first);
   });
 }
 
@@ -70,10 +70,10 @@ double parallel_sum(Cpu& cpu, std::int64_t n, const F& f) {
 /// The sum of the squares of all elements, in double, in an order that depends on the size alone.
 template <class T>
 double sum_of_squares(Cpu& cpu, std::span<const T> x) {
-  return detail::parallel_sum(cpu, static_cast<std::int64_t>(x.size()),
-                              [&](std::int64_t first, std::int64_t last) {
-                                return cpu.kernels<T>().update.sum_of_squares(last - first, x.data() + first);
-                              });
+  return detail::parallel_sum(
+      cpu, static_cast<std::int64_t>(x.size()), [&](std::int64_t first, std::int64_t last) {
+        return cpu.kernels<UpdateKernels<T>>().sum_of_squares(last - first, x.data() + first);
+      });
 }
 
 /// Whether no element is infinite or NaN.
@@ -81,7 +81,7 @@ template <class T>
 bool all_finite(Cpu& cpu, std::span<const T> x) {
   return detail::parallel_sum(
              cpu, static_cast<std::int64_t>(x.size()), [&](std::int64_t first, std::int64_t last) {
-               return cpu.kernels<T>().update.all_finite(last - first, x.data() + first) ? 0.0 : 1.0;
+               return cpu.kernels<UpdateKernels<T>>().all_finite(last - first, x.data() + first) ? 0.0 : 1.0;
              }) == 0;
 }
 

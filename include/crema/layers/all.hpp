@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// all_layers: a registry of every layer that a backend has. Include it in one translation unit: it
-// instantiates them all.
+// all_layers: a registry of every layer that a backend has. Header-only, include it in one translation unit:
+// it instantiates them all. With crema::compiled it costs its includes.
 //
 //   Net<float, Cpu> net(cpu, spec, all_layers<float, Cpu>());
 #pragma once
@@ -30,5 +30,10 @@ Registry<T, B> all_layers() {
 #undef CREMA_LAYER
   return registry;
 }
+
+#if defined(CREMA_COMPILED)  // crema::compiled has them
+extern template Registry<float, Cpu> all_layers<float, Cpu>();
+extern template Registry<double, Cpu> all_layers<double, Cpu>();
+#endif
 
 }  // namespace crema

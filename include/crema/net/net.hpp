@@ -57,14 +57,8 @@ class Net {
   /// options.seed. The backend must outlive the net. Throws SpecError or ShapeError with layer, file and
   /// line.
   Net(B& b, const NetSpec& spec, const Registry<T, B>& registry, NetOptions options = {},
-      std::shared_ptr<Parameters<T, B>> shared = {})
-      : backend_(b),
-        registry_(registry),
-        options_(std::move(options)),
-        spec_(filter(spec, {options_.phase, options_.level, options_.stages})),
-        parameters_(std::move(shared)) {
-    build({});
-  }
+      std::shared_ptr<Parameters<T, B>> shared = {});
+  ~Net();
   Net(const Net&) = delete;
   Net& operator=(const Net&) = delete;
 
@@ -79,47 +73,14 @@ class Net {
 
   /// Sets the live input shapes, parallel to inputs(). Fewer samples than the capacity reuse the memory that
   /// there is; anything else plans anew. Parameters stay. Blobs must be written again.
-  void reshape(std::span<const Shape> shapes) {
-    bool same = shapes.size() == inputs_.size();
-    for (std::size_t i = 0; same && i < shapes.size(); ++i) same = shapes[i] == inputs_[i].shape;
-    if (same) return;
-    for (const Live& l : live_)
-      if (std::equal(shapes.begin(), shapes.end(), l.inputs.begin(), l.inputs.end())) return bind(l);
-    NetPlan plan = plan_net(spec_, planner(), options_, native(), shapes);
-    if (fits(plan)) {
-      live_.push_back(live(plan));
-      bind(live_.back());
-    } else {
-      build(shapes);
-    }
-  }
+  void reshape(std::span<const Shape> shapes);
 
   /// One pass from inputs to losses. Returns one Loss per output.
   std::span<const Loss> forward(const Step& step) {
     return forward(step, 0, static_cast<int>(nodes_.size()));
   }
   /// Layers [first, last) alone.
-  std::span<const Loss> forward(const Step& step, int first, int last) {
-    for (int i = first; i < last; ++i) {
-      Node& n = node(i);
-      try {
-        if (step.cancel) step.cancel->check();
-        n.layer->forward(backend_, {n.bottom, n.params, parameters_->version(), n.top, n.state, n.workspace,
-                                    scratchpad_, step, n.loss});
-      } catch (Error& e) {
-        e.add_context(
-            cat(detail::describe(layer(i).spec, spec_.file), " forward, iteration ", step.iteration));
-        throw;
-      }
-      for (const Conversion& c : n.after_forward)
-        convert(backend_, View<const T, B>(c.src), c.dst, ConvertOptions{});
-    }
-    for (std::size_t k = 0; k < outputs_.size(); ++k) {
-      const NetPlan::Blob& o = blob(plan_.outputs[k]);
-      losses_[k] = node(o.producer).loss[static_cast<std::size_t>(o.top)];
-    }
-    return losses_;
-  }
+  std::span<const Loss> forward(const Step& step, int first, int last);
 
   /// The gradients of sum_k loss_scale[k] * outputs[k].sum. Needs a forward() of the same step before it.
   void backward(const Step& step, std::span<const double> loss_scale, GradSink<T, B>& sink) {
@@ -127,37 +88,7 @@ class Net {
   }
   /// Layers [first, last) alone, from the last to the first.
   void backward(const Step& step, std::span<const double> loss_scale, GradSink<T, B>& sink, int first,
-                int last) {
-    if (loss_scale.size() != outputs_.size())
-      throw ShapeError(
-          cat("backward wants one loss_scale per output (", outputs_.size(), "), not ", loss_scale.size()));
-    for (std::size_t k = 0; k < outputs_.size(); ++k) {
-      const NetPlan::Blob& o = blob(plan_.outputs[k]);
-      node(o.producer).loss_scale[static_cast<std::size_t>(o.top)] = loss_scale[k];
-    }
-    for (int i = last; i-- > first;) {
-      Node& n = node(i);
-      if (!layer(i).backward) continue;
-      for (const Conversion& c : n.before_backward)
-        convert(backend_, View<const T, B>(c.src), c.dst, ConvertOptions{c.add, DeadLanes::zero});
-      for (std::size_t k = 0; k < n.param_diff.size(); ++k)
-        n.param_diff[k].add = sink.adds() || n.param_later[k];
-      try {
-        if (step.cancel) step.cancel->check();
-        n.layer->backward(backend_,
-                          {n.bottom, n.top_data, n.params, parameters_->version(), n.top_diff, n.bottom_diff,
-                           n.param_diff, n.workspace, scratchpad_, step, n.loss_scale});
-      } catch (Error& e) {
-        e.add_context(
-            cat(detail::describe(layer(i).spec, spec_.file), " backward, iteration ", step.iteration));
-        throw;
-      }
-      for (const int p : n.ready) {
-        const Segment& s = parameters_->segments()[static_cast<std::size_t>(p)];
-        sink.take(backend_, s.offset, std::span<const T>(gradients_.data() + s.offset, s.count));
-      }
-    }
-  }
+                int last);
 
   const std::shared_ptr<Parameters<T, B>>& parameters() const { return parameters_; }
   /// The flat gradient buffer, parallel to parameters()->values().
@@ -167,28 +98,9 @@ class Net {
   const Shape& shape(std::string_view name) const { return shapes_[static_cast<std::size_t>(find(name))]; }
 
   /// Copies a blob's data out, in canonical order, as many elements as shape(name).size().
-  void read(std::string_view name, std::span<T> host) {
-    const int i = find(name);
-    if (!readable_[static_cast<std::size_t>(i)])
-      throw SpecError(
-          cat("blob '", name, "' shares its memory with later blobs: name it in NetOptions::keep"));
-    check_size(name, i, host.size());
-    const View<const T, B> v = data(i, blob(i).home);
-    if (v.layout.order == Order::canonical)
-      backend_.copy_out(host.data(), v.data, host.size_bytes());
-    else
-      convert(backend_, v, View<T, B>{host.data(), v.shape, {}}, ConvertOptions{});
-  }
+  void read(std::string_view name, std::span<T> host);
   /// Copies canonical data into an input blob.
-  void write(std::string_view name, std::span<const T> host) {
-    const int i = find(name);
-    check_size(name, i, host.size());
-    const View<T, B> v = data(i, blob(i).home);
-    if (v.layout.order == Order::canonical)
-      backend_.copy_in(v.data, host.data(), host.size_bytes());
-    else
-      convert(backend_, View<const T, B>{host.data(), v.shape, {}}, v, ConvertOptions{});
-  }
+  void write(std::string_view name, std::span<const T> host);
 
  private:
   struct Conversion {
@@ -306,4 +218,12 @@ double objective(const Outputs& outputs, std::span<const Loss> losses) {
 
 }  // namespace crema
 
-#include "crema/net/net_build.hpp"  // the bodies of build(), allocate() and bind()
+#include "crema/net/net_body.hpp"  // the bodies
+
+#if defined(CREMA_COMPILED)  // crema::compiled has them
+namespace crema::inline CREMA_ABI {
+class Cpu;
+extern template class Net<float, Cpu>;
+extern template class Net<double, Cpu>;
+}  // namespace crema
+#endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// All kernel families and their table; included by cpu/kernels.hpp once per instruction set.
+// All kernel families and their tables; included by cpu/kernels.hpp once per instruction set.
 #include "crema/cpu/kernels/convolution.inl"
 #include "crema/cpu/kernels/dropout.inl"
 #include "crema/cpu/kernels/elementwise.inl"
@@ -11,16 +11,5 @@
 #include "crema/cpu/kernels/softmax.inl"
 #include "crema/cpu/kernels/update.inl"
 
-template <class T>
-inline constexpr Kernels<T> table = {
-    .convolution = convolution_kernels<T>(),
-    .inner_product = inner_product_kernels<T>(),
-    .pooling = pooling_kernels<T>(),
-    .lrn = lrn_kernels<T>(),
-    .softmax = softmax_kernels<T>(),
-    .order = order_kernels<T>(),
-    .gemm = gemm_kernels<T>(),
-    .elementwise = elementwise_kernels<T>(),
-    .update = update_kernels<T>(),
-    .dropout = dropout_kernels<T>(),
-};
+template <class K>
+inline constexpr K table = make_table(std::type_identity<K>{});

@@ -188,7 +188,7 @@ constexpr void add_direct(ConvolutionKernels<T>& k, std::integer_sequence<int, M
 }
 
 template <class T>
-constexpr ConvolutionKernels<T> convolution_kernels() {
+constexpr ConvolutionKernels<T> make_table(std::type_identity<ConvolutionKernels<T>>) {
   ConvolutionKernels<T> k;
   k.rows = tile_rows<T>, k.pixels = tile_pixels<T>;
   add_tiles(k, std::make_integer_sequence<int, tile_rows<T>>());

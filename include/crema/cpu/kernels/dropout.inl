@@ -111,6 +111,6 @@ void dropout_canonical(const DropoutRun<T>& run) {  // one image
 }
 
 template <class T>
-constexpr DropoutKernels<T> dropout_kernels() {
+constexpr DropoutKernels<T> make_table(std::type_identity<DropoutKernels<T>>) {
   return {.native = dropout_native<T>, .canonical = dropout_canonical<T>};
 }

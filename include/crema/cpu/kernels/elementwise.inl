@@ -41,7 +41,7 @@ void relu_backward(std::int64_t n, const T* x, const T* dy, T* dx, T slope, bool
 }
 
 template <class T>
-constexpr ElementwiseKernels<T> elementwise_kernels() {
+constexpr ElementwiseKernels<T> make_table(std::type_identity<ElementwiseKernels<T>>) {
   return {
       .fill = fill<T>, .axpby = axpby<T>, .relu_forward = relu_forward<T>, .relu_backward = relu_backward<T>};
 }

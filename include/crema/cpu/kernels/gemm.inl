@@ -146,6 +146,6 @@ void gemm_block(const GemmBlock<T>& g) {
 }
 
 template <class T>
-constexpr GemmKernels<T> gemm_kernels() {
+constexpr GemmKernels<T> make_table(std::type_identity<GemmKernels<T>>) {
   return {.rows = gemm_rows, .columns = 2 * V<T>::n, .pack = gemm_pack<T>, .block = gemm_block<T>};
 }

@@ -80,7 +80,7 @@ constexpr void add_inner_products(InnerProductKernels<T>& k, std::integer_sequen
 }
 
 template <class T>
-constexpr InnerProductKernels<T> inner_product_kernels() {
+constexpr InnerProductKernels<T> make_table(std::type_identity<InnerProductKernels<T>>) {
   constexpr int line = V<T>::line, rows = registers == 32 ? 8 : line == 2 ? 6 : line == 4 ? 2 : 1;
   InnerProductKernels<T> k;
   k.rows = rows, k.blocks = registers == 32 && line == 1 ? 3 : 1;

@@ -49,6 +49,6 @@ void lrn_gradient(const T* t, int rows, std::ptrdiff_t row, int columns, std::pt
 }
 
 template <class T>
-constexpr LrnKernels<T> lrn_kernels() {
+constexpr LrnKernels<T> make_table(std::type_identity<LrnKernels<T>>) {
   return {.scale = &lrn_scale<T>, .ratio = &lrn_ratio<T>, .gradient = &lrn_gradient<T>};
 }

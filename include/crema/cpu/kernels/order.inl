@@ -88,6 +88,6 @@ void from_native(const OrderRun<T, const T>& run) {
 }
 
 template <class T>
-constexpr OrderKernels<T> order_kernels() {
+constexpr OrderKernels<T> make_table(std::type_identity<OrderKernels<T>>) {
   return {.to_native = to_native<T>, .from_native = from_native<T>};
 }

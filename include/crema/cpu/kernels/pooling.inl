@@ -65,7 +65,7 @@ void pool_average_backward(const PoolSource<T, SmallIndex>* s, int count, std::i
 }
 
 template <class T>
-constexpr PoolingKernels<T> pooling_kernels() {
+constexpr PoolingKernels<T> make_table(std::type_identity<PoolingKernels<T>>) {
   return {.small = {&pool_max<T, SmallIndex>, &pool_max_backward<T, SmallIndex>},
           .large = {&pool_max<T, LargeIndex>, &pool_max_backward<T, LargeIndex>},
           .average = &pool_average<T>,

@@ -44,6 +44,6 @@ void scaled_lines(const T* y, std::int64_t classes, const T* weight, T* dx, bool
 }
 
 template <class T>
-constexpr SoftmaxKernels<T> softmax_kernels() {
+constexpr SoftmaxKernels<T> make_table(std::type_identity<SoftmaxKernels<T>>) {
   return {.forward = &softmax_lines<T>, .backward = &softmax_lines_backward<T>, .scaled = &scaled_lines<T>};
 }

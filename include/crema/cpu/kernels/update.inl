@@ -64,6 +64,6 @@ bool all_finite(std::int64_t n, const T* x) {  // x 0 is 0 for every finite x, a
 }
 
 template <class T>
-constexpr UpdateKernels<T> update_kernels() {
+constexpr UpdateKernels<T> make_table(std::type_identity<UpdateKernels<T>>) {
   return {.sgd = sgd<T>, .sum_of_squares = sum_of_squares<T>, .all_finite = all_finite<T>};
 }

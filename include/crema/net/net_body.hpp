@@ -1,10 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a Net gets its memory and its views: the second half of net/net.hpp, which is the header to include.
+// The bodies of net/net.hpp, which is the header to include: how a Net gets its memory and its views, and a
+// step.
 #pragma once
 
 #include "crema/net/net.hpp"
 
 namespace crema::inline CREMA_ABI {
+
+template <class T, class B>
+Net<T, B>::Net(B& b, const NetSpec& spec, const Registry<T, B>& registry, NetOptions options,
+               std::shared_ptr<Parameters<T, B>> shared)
+    : backend_(b),
+      registry_(registry),
+      options_(std::move(options)),
+      spec_(filter(spec, {options_.phase, options_.level, options_.stages})),
+      parameters_(std::move(shared)) {
+  build({});
+}
+template <class T, class B>
+Net<T, B>::~Net() = default;
 
 template <class T, class B>
 void Net<T, B>::build(std::span<const Shape> input_shapes) {
@@ -257,6 +271,102 @@ void Net<T, B>::bind(int index) {
       n.state = parameters_->state().subspan(
           first, have.offset + padded(static_cast<std::size_t>(have.plan.shape.size())) - first);
     }
+}
+
+template <class T, class B>
+void Net<T, B>::reshape(std::span<const Shape> shapes) {
+  bool same = shapes.size() == inputs_.size();
+  for (std::size_t i = 0; same && i < shapes.size(); ++i) same = shapes[i] == inputs_[i].shape;
+  if (same) return;
+  for (const Live& l : live_)
+    if (std::equal(shapes.begin(), shapes.end(), l.inputs.begin(), l.inputs.end())) return bind(l);
+  NetPlan plan = plan_net(spec_, planner(), options_, native(), shapes);
+  if (fits(plan)) {
+    live_.push_back(live(plan));
+    bind(live_.back());
+  } else {
+    build(shapes);
+  }
+}
+
+template <class T, class B>
+std::span<const Loss> Net<T, B>::forward(const Step& step, int first, int last) {
+  for (int i = first; i < last; ++i) {
+    Node& n = node(i);
+    try {
+      if (step.cancel) step.cancel->check();
+      n.layer->forward(backend_, {n.bottom, n.params, parameters_->version(), n.top, n.state, n.workspace,
+                                  scratchpad_, step, n.loss});
+    } catch (Error& e) {
+      e.add_context(cat(detail::describe(layer(i).spec, spec_.file), " forward, iteration ", step.iteration));
+      throw;
+    }
+    for (const Conversion& c : n.after_forward)
+      convert(backend_, View<const T, B>(c.src), c.dst, ConvertOptions{});
+  }
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const NetPlan::Blob& o = blob(plan_.outputs[k]);
+    losses_[k] = node(o.producer).loss[static_cast<std::size_t>(o.top)];
+  }
+  return losses_;
+}
+
+template <class T, class B>
+void Net<T, B>::backward(const Step& step, std::span<const double> loss_scale, GradSink<T, B>& sink,
+                         int first, int last) {
+  if (loss_scale.size() != outputs_.size())
+    throw ShapeError(
+        cat("backward wants one loss_scale per output (", outputs_.size(), "), not ", loss_scale.size()));
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const NetPlan::Blob& o = blob(plan_.outputs[k]);
+    node(o.producer).loss_scale[static_cast<std::size_t>(o.top)] = loss_scale[k];
+  }
+  for (int i = last; i-- > first;) {
+    Node& n = node(i);
+    if (!layer(i).backward) continue;
+    for (const Conversion& c : n.before_backward)
+      convert(backend_, View<const T, B>(c.src), c.dst, ConvertOptions{c.add, DeadLanes::zero});
+    for (std::size_t k = 0; k < n.param_diff.size(); ++k)
+      n.param_diff[k].add = sink.adds() || n.param_later[k];
+    try {
+      if (step.cancel) step.cancel->check();
+      n.layer->backward(backend_,
+                        {n.bottom, n.top_data, n.params, parameters_->version(), n.top_diff, n.bottom_diff,
+                         n.param_diff, n.workspace, scratchpad_, step, n.loss_scale});
+    } catch (Error& e) {
+      e.add_context(
+          cat(detail::describe(layer(i).spec, spec_.file), " backward, iteration ", step.iteration));
+      throw;
+    }
+    for (const int p : n.ready) {
+      const Segment& s = parameters_->segments()[static_cast<std::size_t>(p)];
+      sink.take(backend_, s.offset, std::span<const T>(gradients_.data() + s.offset, s.count));
+    }
+  }
+}
+
+template <class T, class B>
+void Net<T, B>::read(std::string_view name, std::span<T> host) {
+  const int i = find(name);
+  if (!readable_[static_cast<std::size_t>(i)])
+    throw SpecError(cat("blob '", name, "' shares its memory with later blobs: name it in NetOptions::keep"));
+  check_size(name, i, host.size());
+  const View<const T, B> v = data(i, blob(i).home);
+  if (v.layout.order == Order::canonical)
+    backend_.copy_out(host.data(), v.data, host.size_bytes());
+  else
+    convert(backend_, v, View<T, B>{host.data(), v.shape, {}}, ConvertOptions{});
+}
+
+template <class T, class B>
+void Net<T, B>::write(std::string_view name, std::span<const T> host) {
+  const int i = find(name);
+  check_size(name, i, host.size());
+  const View<T, B> v = data(i, blob(i).home);
+  if (v.layout.order == Order::canonical)
+    backend_.copy_in(v.data, host.data(), host.size_bytes());
+  else
+    convert(backend_, View<const T, B>{host.data(), v.shape, {}}, v, ConvertOptions{});
 }
 
 }  // namespace crema
