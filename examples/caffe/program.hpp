@@ -4,6 +4,7 @@
 
 #include "crema/caffe/job.hpp"
 #include "crema/cpu/cpu.hpp"
+#include "crema/layers/all.hpp"
 #include "crema/train/log.hpp"
 
 /// Flags of all commands, named as Caffe's.
@@ -14,9 +15,6 @@ struct Flags {
   int iterations = 50, threads = 0, level = 0;
   std::optional<std::uint64_t> seed;
 };
-
-/// Every layer there is, instantiated in layers.cpp alone.
-crema::Registry<float, crema::Cpu> layers();
 
 int train(const Flags&);
 int test(const Flags&);

@@ -112,7 +112,7 @@ int train(const Flags& f) {
   Cpu cpu = make_cpu(f);
   const std::string isa(name_of(cpu.isa()));
   const SolverSpec spec = read_solver(f.solver);
-  Job<float, Cpu> job(cpu, spec, layers(),
+  Job<float, Cpu> job(cpu, spec, all_layers<float, Cpu>(),
                       {.data_roots = f.data_roots,
                        .seed = f.seed,
                        .level = f.level,
