@@ -33,7 +33,7 @@ class TextParser : TextLexer {
   Message run(const Schema& schema) {
     Message m;
     try {
-      fields(schema, m, "", 0);
+      fields(schema, m, "", token_.where, 0);
     } catch (const Stop&) {
     }
     if (!errors_.empty()) throw ParseError(errors_);
@@ -42,8 +42,7 @@ class TextParser : TextLexer {
 
  private:
   // --- fields
-  void fields(const Schema& schema, Message& m, std::string_view close, int depth) {
-    const Position open = token_.where;
+  void fields(const Schema& schema, Message& m, std::string_view close, const Position& open, int depth) {
     MessageBuilder builder(schema, options_.layer_fields, m);
     for (;;) {
       if (token_.kind == Token::end) {
@@ -98,9 +97,10 @@ class TextParser : TextLexer {
       stop(token_.where, cat("expected '{' after '", row.name, "', found ", found()));
     if (row.number == 100 && row.name == "layer" && ++layers_ > limits_.layers)
       stop(where, cat("more than ", limits_.layers, " layers"));
+    const Position bracket = token_.where;
     next();
     count_field(where);
-    fields(*row.message, builder.add(row, where).message, open == '{' ? "}" : ">", depth + 1);
+    fields(*row.message, builder.add(row, where).message, open == '{' ? "}" : ">", bracket, depth + 1);
   }
 
   // --- values
