@@ -20,8 +20,9 @@ namespace avx2 {
 using namespace crema::avx2;
 #include "fma_chains.inl"
 }  // namespace avx2
-#include "crema/cpu/kernels/begin_avx512.inl"
 #include "crema/cpu/kernels/end.inl"
+
+#include "crema/cpu/kernels/begin_avx512.inl"
 namespace avx512 {
 using namespace crema::avx512;
 #include "fma_chains.inl"
@@ -31,7 +32,9 @@ using namespace crema::avx512;
 /// GFLOP/s of one core with the registers of an instruction set: the best of ten.
 inline double fma_ceiling(crema::Isa isa = crema::best_isa()) {
   const bool wide = isa == crema::Isa::avx512, middle = isa == crema::Isa::avx2;
-  const auto run = wide ? &avx512::fma_chains : middle ? &avx2::fma_chains : &baseline::fma_chains;
+  const auto run = wide     ? &avx512::fma_chains<float>
+                   : middle ? &avx2::fma_chains<float>
+                            : &baseline::fma_chains<float>;
   constexpr long n = 1'000'000;
   const double flops = 2.0 * 12 * (wide ? 16 : middle ? 8 : 4) * n;
   double best = 1e9;
