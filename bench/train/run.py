@@ -8,7 +8,7 @@ PYTHON has torch (default: the one that runs this). First 8 losses from the same
 then PAIRS times the fastest of N steps here and there in turn. Ratio: peer's milliseconds / crema's, median (least to most).
 Share: of the machine's own multiply-add ceiling, measured in the same run, times the threads.
 """
-import argparse, statistics, subprocess, sys, tempfile
+import argparse, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 here = Path(__file__).parent
@@ -24,6 +24,7 @@ class Process:
             sys.exit(f"did not start: {' '.join(map(str, command))}")
 
     def ask(self, what, n):
+        time.sleep(0.3)  # the other side's idle threads spin for a while
         self.p.stdin.write(f"{what} {n}\n")
         self.p.stdin.flush()
         return [float(x) for x in self.p.stdout.readline().split()]
