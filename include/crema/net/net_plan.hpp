@@ -200,6 +200,9 @@ class NetPlanner {
     if (l.spec.param.size() > l.plan.params.size())
       throw SpecError(
           cat("it has ", l.plan.params.size(), " parameters, but ", l.spec.param.size(), " `param` entries"));
+    for (const NetPlan::Layer& other : out_.layers)
+      if (&other != &l && !other.params.empty() && !l.plan.params.empty() && other.spec.name == l.spec.name)
+        throw SpecError("two layers with weights have this name: rename one, weights are found by it");
     for (std::size_t i = 0; i < l.plan.params.size(); ++i) {
       const ParamPlan& p = l.plan.params[i];
       Segment s{l.spec.name, p.name,    {},           0,       static_cast<std::size_t>(p.shape.size()),
