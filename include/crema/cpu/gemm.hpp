@@ -142,8 +142,10 @@ void multiply(Cpu& cpu, const GemmOperand<T>& a, const GemmOperand<T>& b, std::i
       block.depth = depth;
       block.a = packed_a, block.b = packed_b, block.b_direct = b_part.data + k0 * b.along,
       block.ldb = b.along;
-      // What is read once or twice is not worth packing, but for columns that do not fill a panel.
-      block.direct = b.across == 1 && rows.groups <= 2 ? count / width : 0;
+      // What is read once or twice is not worth packing, but for columns that do not fill a panel, and rows
+      // so far apart that a panel lies on more pages than the processor keeps addresses of.
+      const bool near = depth * b.along * static_cast<std::int64_t>(sizeof(T)) <= 1 << 20;
+      block.direct = b.across == 1 && rows.groups <= 2 && near ? count / width : 0;
       block.c = c + j * block.column_step, block.beta = d == 0 ? beta : T(1);
 
       const std::int64_t grain = divide_up(8192, width * depth + 1) + 3;
