@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The program `crema`, driven as a user does: train, test, time, flags, errors, signals, and a job that is killed again and again.
+
+    program_test.py CREMA
+"""
+import random, re, signal, struct, subprocess, sys, tempfile, time, unittest
+from pathlib import Path
+
+crema = sys.argv.pop(1)
+
+NET = """name: "small"
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { scale: 0.00390625 } data_param { source: "small-images-idx3-ubyte" batch_size: 16 } }
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST }
+  transform_param { scale: 0.00390625 } data_param { source: "small-images-idx3-ubyte" batch_size: 50 } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 8 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "drop" type: "Dropout" bottom: "pool" top: "drop" dropout_param { dropout_ratio: 0.2 } }
+layer { name: "ip" type: "InnerProduct" bottom: "drop" top: "ip" inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" include { phase: TEST } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+SOLVER = """net: "net.prototxt"
+test_iter: 20 test_interval: 1000000 test_initialization: false
+base_lr: 0.02 momentum: 0.9 weight_decay: 0.0005 lr_policy: "inv" gamma: 0.0001 power: 0.75
+max_iter: {max_iter} snapshot: {snapshot} snapshot_prefix: "{prefix}" display: 100 random_seed: 3
+"""
+
+
+def write_data(folder):
+    """330 images of 12 x 12 in four classes: a bright quarter and noise."""
+    r = random.Random(1)
+    pixels, labels = bytearray(), bytearray()
+    for i in range(330):
+        label = i % 4
+        labels.append(label)
+        for y in range(12):
+            for x in range(12):
+                bright = (y >= 6) * 2 + (x >= 6) == label
+                pixels.append(r.randrange(120) + 80 * bright)
+    (folder / "small-images-idx3-ubyte").write_bytes(struct.pack(">HBBIII", 0, 8, 3, 330, 12, 12) + pixels)
+    (folder / "small-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 330) + labels)
+
+
+class Program(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
+        write_data(self.folder)
+        (self.folder / "net.prototxt").write_text(NET)
+
+    def tearDown(self):
+        self.temporary.cleanup()
+
+    def solver(self, name, max_iter=300, snapshot=0):
+        path = self.folder / f"{name}.prototxt"
+        path.write_text(SOLVER.format(max_iter=max_iter, snapshot=snapshot, prefix=self.folder / name))
+        return path
+
+    def run_crema(self, *arguments):
+        return subprocess.run([crema, *map(str, arguments)], capture_output=True, text=True, cwd=self.folder, timeout=300)
+
+    def files(self, name, iteration):
+        return [(self.folder / f"{name}_iter_{iteration}.{end}").read_bytes() for end in ("caffemodel", "solverstate")]
+
+    def test_train_test_time(self):
+        out = self.run_crema("train", "-solver", self.solver("a"), "--report=a.html", "-save=a.caffemodel")
+        self.assertEqual(out.returncode, 0, out.stderr)
+        self.assertRegex(out.stderr, r"solver\.cpp:\d+\] Iteration 100 \(")
+        self.assertIn("<svg", (self.folder / "a.html").read_text())
+        scored = self.run_crema("test", "--model=net.prototxt", "-weights", "a.caffemodel", "--iterations=0")
+        self.assertEqual(scored.returncode, 0, scored.stderr)
+        self.assertGreater(float(re.findall(r"accuracy = ([\d.]+)", scored.stderr)[-1]), 0.95)
+        timed = self.run_crema("time", "-model=net.prototxt", "-iterations=3")
+        self.assertEqual(timed.returncode, 0, timed.stderr)
+        for layer in ("conv", "pool", "drop", "ip", "loss"):
+            self.assertRegex(timed.stderr, rf" {layer}\tforward: [\d.e-]+ ms\.")
+            self.assertRegex(timed.stderr, rf" {layer}\tbackward: [\d.e-]+ ms\.")
+        self.assertIn("Average Forward-Backward:", timed.stderr)
+
+    def test_the_trainers_score_is_the_tests(self):
+        path = self.solver("b", max_iter=200)
+        path.write_text(path.read_text().replace("test_interval: 1000000", "test_interval: 200"))
+        trained = self.run_crema("train", "--solver", path)
+        weights = self.folder / "b_iter_200.caffemodel"
+        scored = self.run_crema("test", "--model=net.prototxt", f"--weights={weights}", "--iterations=0")
+        last = lambda text, name: re.findall(rf"{name} = ([\d.e-]+)", text)[-1]
+        self.assertEqual(last(trained.stderr, "accuracy"), last(scored.stderr, "accuracy"))
+
+    def test_errors_are_one_message_and_a_status(self):
+        broken = self.folder / "broken.prototxt"
+        broken.write_text("net: \"net.prototxt\"\nbase_lr: fast\n")
+        for arguments, part in [
+            (("train", "--solver=none.prototxt"), "none.prototxt"),
+            (("train", "--solver=broken.prototxt"), "broken.prototxt:2:10"),
+            (("train",), "--solver is required"),
+            (("train", "--solver=broken.prototxt", "--iterations=x"), "--iterations"),
+            (("fly",), "subcommand is required"),
+            (("test", "--model=net.prototxt", "--weights=none.caffemodel"), "none.caffemodel"),
+            (("train", "-gpu=0", f"--solver={self.solver('g')}"), "--gpu"),
+            (("train", f"--solver={self.solver('s')}", "--snapshot=no.solverstate"), "no.solverstate"),
+        ]:
+            with self.subTest(arguments=arguments):
+                out = self.run_crema(*arguments)
+                self.assertEqual(out.returncode, 1)
+                self.assertIn(part, out.stderr + out.stdout)
+                self.assertNotIn("terminate called", out.stderr)
+        self.assertEqual(self.run_crema("--version").stdout.strip()[:1].isdigit(), True)
+        self.assertEqual(self.run_crema("train", "--help").returncode, 0)
+
+    def test_an_interrupt_stops_after_a_snapshot(self):
+        straight = self.run_crema("train", "--solver", self.solver("straight", max_iter=6000))
+        self.assertEqual(straight.returncode, 0)
+        path = self.solver("cut", max_iter=6000)
+        process = subprocess.Popen([crema, "train", "--solver", str(path)], stderr=subprocess.PIPE, text=True)
+        while "Iteration 100 " not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+        self.assertEqual(process.returncode, 0)
+        self.assertIn("Optimization stopped early.", rest)
+        states = list(self.folder.glob("cut_iter_*.solverstate"))
+        self.assertEqual(len(states), 1)
+        self.assertNotIn("_6000.", states[0].name)
+        resumed = self.run_crema("train", "--solver", path, "--snapshot", states[0])
+        self.assertEqual(resumed.returncode, 0, resumed.stderr)
+        self.assertEqual(self.files("straight", 6000)[0], self.files("cut", 6000)[0])
+
+    def test_killed_at_random_points_it_ends_with_the_same_bits(self):
+        iterations = 12000
+        start = time.monotonic()
+        self.assertEqual(self.run_crema("train", "--solver", self.solver("whole", iterations, 200)).returncode, 0)
+        took = time.monotonic() - start
+        path, r, kills = self.solver("killed", iterations, 200), random.Random(), 0
+        while kills < 6:
+            process = subprocess.Popen([crema, "train", "--solver", str(path), "--snapshot=auto"], stderr=subprocess.DEVNULL)
+            time.sleep(r.uniform(0.02, 0.16) * took)
+            if process.poll() is not None:
+                break
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        self.assertGreaterEqual(kills, 5)
+        last = subprocess.run([crema, "train", "--solver", str(path), "--snapshot=auto"], capture_output=True, text=True)
+        self.assertEqual(last.returncode, 0, last.stderr)
+        self.assertIn("Resuming from", last.stderr)
+        whole, killed = self.files("whole", iterations), self.files("killed", iterations)
+        self.assertEqual(whole[0], killed[0])
+        self.assertEqual(len(whole[1]) + len("killed") - len("whole"), len(killed[1]))  # the state names its model
+        self.assertEqual([p.name for p in self.folder.iterdir() if p.name.endswith(".partial")], [])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
