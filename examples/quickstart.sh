@@ -37,8 +37,9 @@ for file in {train,t10k}-{images-idx3,labels-idx1}-ubyte.gz; do
 done
 
 say "building in $build"
-cmake -S . -B "$build" -G Ninja -DCREMA_BUILD_TESTS=OFF > "$build.log" 2>&1 || { cat "$build.log" >&2; exit 1; }
-cmake --build "$build" --target crema_program > "$build.log" 2>&1 || { cat "$build.log" >&2; exit 1; }
+mkdir -p "$build"
+cmake -S . -B "$build" -G Ninja -DCREMA_BUILD_TESTS=OFF > "$build/log" 2>&1 || { cat "$build/log" >&2; exit 1; }
+cmake --build "$build" --target crema_program > "$build/log" 2>&1 || { cat "$build/log" >&2; exit 1; }
 
 say "training LeNet"
 start=$SECONDS

@@ -3,10 +3,10 @@
 //
 //   train_bench lenet.prototxt THREADS [--dump FOLDER] [--no-dropout]
 //
-// prints one line of facts ("flops ceiling isa parameters"), then answers lines of standard input: "losses N"
-// with N losses from the initial weights on, "steps N" with the milliseconds of the fastest of N steps. A
-// step is the input's conversion, forward, backward and update. --dump writes weights and data, which the
-// peer reads.
+// prints one line of facts ("flops ceiling isa parameters"; the ceiling is that of all THREADS), then answers
+// lines of standard input: "losses N" with N losses from the initial weights on, "steps N" with the
+// milliseconds of the fastest of N steps. A step is the input's conversion, forward, backward and update.
+// --dump writes weights and data, which the peer reads.
 #include <cstdio>
 #include <cstring>
 
@@ -71,8 +71,8 @@ class Bench {
     if (!f.folder.empty()) dump(f.folder);
   }
 
-  void facts() const {
-    std::printf("%.0f %.2f %s %zu\n", flops(net_.plan()), crema_bench::fma_ceiling(cpu_.isa()),
+  void facts() {
+    std::printf("%.0f %.2f %s %zu\n", flops(net_.plan()), crema_bench::fma_ceiling(cpu_),
                 std::string(name_of(cpu_.isa())).c_str(), initial_.size());
   }
   double step(std::uint64_t i) {
