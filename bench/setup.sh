@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the benchmarks measure against: OpenBLAS, Google Benchmark, and PyTorch in a folder of its own.
 #
-#   bash bench/setup.sh [FOLDER]       FOLDER: the virtual environment to make (default: build/torch, about 1 GB or more)
+#   bash bench/setup.sh [FOLDER]       FOLDER: the virtual environment to make (default: build/torch; 5 GB with CUDA's libraries, which pip brings)
 #
 # Works as root or with sudo on Debian 12; does nothing twice. PyTorch's CPU build is enough: set PIP_INDEX_URL to an index
 # that has it to save the download of CUDA's libraries.

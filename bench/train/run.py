@@ -4,11 +4,13 @@
 
     run.py BUILD [--python PYTHON] [--nets lenet,cifar10_quick,caffenet] [--threads 1,2] [--pairs 10]
 
-PYTHON has torch (default: the one that runs this). First 8 losses from the same weights and data side by side, dropout off;
-then PAIRS times the fastest of N steps here and there in turn. Ratio: peer's milliseconds / crema's, median (least to most).
-Share: of the machine's own multiply-add ceiling, measured in the same run, times the threads.
+PYTHON has torch (default: the one that runs this). First 8 losses from the same weights and data side by side, dropout off.
+Then two rounds of N steps in each of PyTorch's modes choose the fastest, and PAIRS times the fastest of N steps here and
+there follow in turn; N is 30, or 5 for CaffeNet. Ratio: PyTorch's milliseconds / crema's, median (least to most). Share: of
+the machine's own multiply-add ceiling, by the same threads, measured before and after. Foreign: the part of the
+processors' time that other programs, or other guests of the host, took meanwhile; above 3 % a row is not to be trusted.
 """
-import argparse, statistics, subprocess, sys, tempfile, time
+import argparse, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 here = Path(__file__).parent
@@ -34,6 +36,23 @@ class Process:
         self.p.wait()
 
 
+class Foreign:
+    """The share of all processors' time that went to others than these processes since this was made."""
+
+    def __init__(self, *processes):
+        self.pids = [p.p.pid for p in processes] + [os.getpid()]
+        self.before = self.now()
+
+    def now(self):
+        total = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        own = sum(int(x) for pid in self.pids for x in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+        return sum(total), sum(total) - total[3] - total[4] - own  # all, less idle and iowait, less own
+
+    def share(self):
+        (t0, f0), (t1, f1) = self.before, self.now()
+        return max(0, f1 - f0) / max(1, t1 - t0)
+
+
 def losses(a, net, folder):
     """The largest relative difference of 8 losses."""
     own = Process(a.own, here / f"{net}.prototxt", 1, "--dump", folder, "--no-dropout")
@@ -46,7 +65,7 @@ def losses(a, net, folder):
 
 def row(a, net, threads, folder):
     own = Process(a.own, here / f"{net}.prototxt", threads, "--dump", folder)
-    flops, ceiling, isa = float(own.greeting[0]), float(own.greeting[1]), own.greeting[2]
+    flops, isa = float(own.greeting[0]), own.greeting[1]
     n = STEPS[net]
     peers = {m: Process(a.python, here / "peer.py", net, threads, m, folder) for m in MODES}
     first = {m: min(p.ask("steps", n)[0] for _ in range(2)) for m, p in peers.items()}
@@ -54,14 +73,19 @@ def row(a, net, threads, folder):
     for m, p in peers.items():
         if m != best:
             p.end()
+    print(f"{net}, {threads} threads: PyTorch {', '.join(f'{m} {t:.2f} ms' for m, t in first.items())}", file=sys.stderr)
     own.ask("steps", n)
+    ceiling = own.ask("ceiling", 50)[0]
+    foreign = Foreign(own, peers[best])
     pairs = [(own.ask("steps", n)[0], peers[best].ask("steps", n)[0]) for _ in range(a.pairs)]
+    foreign_share = foreign.share()
+    ceiling = max(ceiling, own.ask("ceiling", 50)[0])
     own.end(), peers[best].end()
     ratios = [p / o for o, p in pairs]
-    ms = min(o for o, _ in pairs)
-    share = statistics.median(flops / (o * 1e-3) / (ceiling * 1e9 * threads) for o, _ in pairs)
-    print(f"| {net} | {threads} | {ms:.2f} | {min(p for _, p in pairs):.2f} ({best}) | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
-          f"| {100 * share:.0f} % of {ceiling * threads:.0f} GFLOP/s, {isa} |", flush=True)
+    share = statistics.median(flops / (o * 1e-3) / (ceiling * 1e9) for o, _ in pairs)
+    print(f"| {net} | {threads} | {min(o for o, _ in pairs):.2f} | {min(p for _, p in pairs):.2f} ({best}) "
+          f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
+          f"| {100 * share:.0f} % of {ceiling:.0f} GFLOP/s, {isa} | {100 * foreign_share:.0f} % |", flush=True)
 
 
 def main():
@@ -75,7 +99,8 @@ def main():
     a.own = Path(a.build) / "bench" / "train_bench"
     with tempfile.TemporaryDirectory() as folder:
         apart = {net: losses(a, net, folder) for net in a.nets.split(",")}
-        print("| net | threads | crema ms | PyTorch ms (its best mode) | ratio | share of the ceiling |\n| --- | --- | --- | --- | --- | --- |", flush=True)
+        print("| net | threads | crema ms | PyTorch ms (its best mode) | ratio | share of the ceiling | foreign |\n"
+              "| --- | --- | --- | --- | --- | --- | --- |", flush=True)
         for net in a.nets.split(","):
             for threads in a.threads.split(","):
                 row(a, net, int(threads), folder)

@@ -3,10 +3,10 @@
 //
 //   train_bench lenet.prototxt THREADS [--dump FOLDER] [--no-dropout]
 //
-// prints one line of facts ("flops ceiling isa parameters"; the ceiling is that of all THREADS), then answers
-// lines of standard input: "losses N" with N losses from the initial weights on, "steps N" with the
-// milliseconds of the fastest of N steps. A step is the input's conversion, forward, backward and update.
-// --dump writes weights and data, which the peer reads.
+// prints one line of facts ("flops isa parameters"), then answers lines of standard input: "losses N" with N
+// losses from the initial weights on, "steps N" with the milliseconds of the fastest of N steps, "ceiling N"
+// with the GFLOP/s of multiply-adds that these threads reach, best of N. A step is the input's conversion,
+// forward, backward and update. --dump writes weights and data, which the peer reads.
 #include <cstdio>
 #include <cstring>
 
@@ -71,10 +71,11 @@ class Bench {
     if (!f.folder.empty()) dump(f.folder);
   }
 
-  void facts() {
-    std::printf("%.0f %.2f %s %zu\n", flops(net_.plan()), crema_bench::fma_ceiling(cpu_),
-                std::string(name_of(cpu_.isa())).c_str(), initial_.size());
+  void facts() const {
+    std::printf("%.0f %s %zu\n", flops(net_.plan()), std::string(name_of(cpu_.isa())).c_str(),
+                initial_.size());
   }
+  void ceiling(int n) { std::printf("%.2f\n", crema_bench::fma_ceiling(cpu_, n)); }
   double step(std::uint64_t i) {
     net_.write("data", data_), net_.write("label", label_);
     const Step step{.iteration = i};
@@ -144,6 +145,7 @@ int main(int argc, char** argv) try {
   while (std::fflush(stdout), std::fgets(line, sizeof line, stdin)) {
     int n = 0;
     if (std::sscanf(line, "losses %d", &n) == 1) bench.losses(n);
+    if (std::sscanf(line, "ceiling %d", &n) == 1) bench.ceiling(n);
     if (std::sscanf(line, "steps %d", &n) == 1) bench.steps(n);
   }
   return 0;
