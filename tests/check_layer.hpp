@@ -14,6 +14,7 @@
 // The objective is sum_i c_i * top_i with fixed random c for value tops, plus sums of losses.
 #pragma once
 
+#include "every_isa.hpp"
 #include "layer_harness.hpp"
 
 namespace crema_test {
@@ -56,12 +57,28 @@ inline void check_equal_bits(const LayerResult& a, const LayerResult& b, const s
   for (std::size_t i = 0; i < a.loss.size(); ++i) CHECK(a.loss[i].sum == b.loss[i].sum);
 }
 
-inline std::vector<Isa> machine_isas() {
-  std::vector<Isa> v;
-  for (const Isa i : {Isa::baseline, Isa::avx2, Isa::avx512})
-    if (isa_available(i)) v.push_back(i);
-  return v;
+#if defined(CREMA_TEST_CUDA)
+/// The same on the device, against the CPU's double.
+template <template <class, class> class L>
+void check_on_cuda(const LayerCase& c, const std::vector<std::vector<double>>& bottoms,
+                   const std::vector<std::vector<double>>& params, const LayerResult& want) {
+  using D = L<double, Cuda>;
+  using F = L<float, Cuda>;
+  LayerRun run;
+  check_close(LayerHarness<double, Cuda>(std::in_place_type<D>, c, run)(bottoms, params), want, 1e-9,
+              "double, CUDA");
+  const LayerResult f = LayerHarness<float, Cuda>(std::in_place_type<F>, c, run)(bottoms, params);
+  check_close(f, want, c.float_tolerance, "float, CUDA");
+  check_equal_bits(LayerHarness<float, Cuda>(std::in_place_type<F>, c, run)(bottoms, params), f,
+                   "again, CUDA");
+  run.spare = 19;
+  check_equal_bits(LayerHarness<float, Cuda>(std::in_place_type<F>, c, run)(bottoms, params), f,
+                   "a capacity above the live batch, CUDA");
+  run = {}, run.prefill = 0.75;
+  check_close(LayerHarness<double, Cuda>(std::in_place_type<D>, c, run)(bottoms, params), want, 1e-9,
+              "added gradients, CUDA");
 }
+#endif
 
 template <template <class, class> class L>
 void check_layer(const LayerCase& c) {
@@ -118,11 +135,16 @@ void check_layer(const LayerCase& c) {
   for (std::size_t i = 0; i < params.size(); ++i)
     difference(params[i], want.param_diff[i], cat("gradient of ", plan.params[i].name));
 
+#if defined(CREMA_TEST_CUDA)
+  check_on_cuda<L>(c, bottoms, params, want);
+  return;  // the rest is of the CPU, and tested there
+#endif
+
   // 2. Every order, instruction set, scalar, thread count and capacity against the reference.
   const bool in_place =
       !plan.top.empty() && plan.top[0].in_place_of == 0 && !reads(plan.backward_reads, Reads::bottom);
   for (const Order order : {Order::canonical, Order::native})
-    for (const Isa isa : machine_isas()) {
+    for (const Isa isa : every_isa()) {
       const std::string where =
           cat(order == Order::native ? "native" : "canonical", ", isa ", static_cast<int>(isa));
       LayerRun run{.order = order, .isa = isa};

@@ -13,6 +13,9 @@
 #include "catch.hpp"
 #include "crema/core/random.hpp"
 #include "crema/cpu/cpu.hpp"
+#if defined(CREMA_TEST_CUDA)
+#include "crema/cuda/cuda.hpp"
+#endif
 #include "crema/net/layer.hpp"
 
 namespace crema_test {
@@ -55,12 +58,23 @@ inline std::vector<double> random_values(const Shape& s, std::string_view name) 
   return v;
 }
 
-template <class T>
+/// The backend of a run.
+template <class B>
+B make_backend(const LayerRun& run) {
+  if constexpr (std::same_as<B, Cpu>)
+    return B({.threads = run.threads, .isa = run.isa});
+  else
+    return B();
+}
+
+/// Works on host memory; for a backend with memory of its own everything is copied there before, and back
+/// after, each pass.
+template <class T, class B = Cpu>
 class LayerHarness {
  public:
   template <class L>
   LayerHarness(std::in_place_type_t<L>, const LayerCase& c, const LayerRun& run)
-      : case_(c), run_(run), cpu_({.threads = run.threads, .isa = run.isa}), spec_(c.spec) {
+      : case_(c), run_(run), backend_(make_backend<B>(run)), spec_(c.spec) {
     spec_.phase = c.phase;
     plan_ = L::plan(spec_, c.bottom);
     while (spec_.top.size() < plan_.top.size()) spec_.top.push_back("top");
@@ -79,29 +93,29 @@ class LayerHarness {
       std::vector<Slot> unused;
       params_.push_back(make(p.shape, p.shape, false, unused));
     }
-    const Needs needs = layer_->prepare(cpu_, in, out);
-    workspace_ = Buffer<std::byte, Cpu>(cpu_, needs.workspace + 64),
-    scratchpad_ = Buffer<std::byte, Cpu>(cpu_, needs.scratchpad + 64);
+    const Needs needs = layer_->prepare(backend_, in, out);
+    workspace_ = Buffer<std::byte, B>(backend_, needs.workspace + 64),
+    scratchpad_ = Buffer<std::byte, B>(backend_, needs.scratchpad + 64);
   }
 
   /// `params` canonical; bottoms as given.
   LayerResult operator()(const std::vector<std::vector<double>>& bottoms,
                          const std::vector<std::vector<double>>& params, std::uint64_t version = 1) {
-    std::vector<View<const T, Cpu>> in, in_after, weights, out_after, out_diff;
-    std::vector<View<T, Cpu>> out;
-    std::vector<Gradient<T, Cpu>> in_diff, weight_diff;
+    std::vector<View<const T, B>> in, in_after, weights, out_after, out_diff;
+    std::vector<View<T, B>> out;
+    std::vector<Gradient<T, B>> in_diff, weight_diff;
     for (std::size_t i = 0; i < bottom_.size(); ++i) {
       poison(bottom_[i], bottom_[i].data.get(), run_.poison);
       put(bottom_[i], bottom_[i].data.get(), bottoms[i]);
-      in.push_back(bottom_[i].view(bottom_[i].data.get()));
+      in.push_back(view(bottom_[i], bottom_[i].data.get()));
     }
     for (std::size_t i = 0; i < params_.size(); ++i) {
       put(params_[i], params_[i].data.get(), params[i]);
-      weights.push_back(params_[i].view(params_[i].data.get()));
+      weights.push_back(view(params_[i], params_[i].data.get()));
     }
     for (auto& t : top_) {
       if (t.data) poison(t, t.data.get(), run_.poison);
-      out.push_back(t.view(t.data ? t.data.get() : bottom_[0].data.get()));
+      out.push_back(view(t, host_data(t)));
       out_after.push_back(out.back());
     }
     const Step step{.phase = case_.phase, .seed = 11, .iteration = 5};
@@ -109,11 +123,13 @@ class LayerHarness {
     r.loss.resize(top_.size());
     const std::span<std::byte> ws{workspace_.data(), workspace_.size()},
         sp{scratchpad_.data(), scratchpad_.size()};
-    layer_->forward(cpu_, {in, weights, version, out, {}, ws, sp, step, r.loss});
+    to_backend();
+    layer_->forward(backend_, {in, weights, version, out, {}, ws, sp, step, r.loss});
+    from_backend();
     std::vector<std::vector<double>> c;
     for (std::size_t i = 0; i < top_.size(); ++i) {
-      r.top.push_back(get(top_[i], out[i].data));
-      check_finite(top_[i], out[i].data);
+      r.top.push_back(get(top_[i], host_data(top_[i])));
+      check_finite(top_[i], host_data(top_[i]));
       c.push_back(random_values(top_[i].live, cat("objective", i)));
       if (plan_.top[i].kind == TopPlan::loss) r.objective += r.loss[i].sum * 0.5;
       if (plan_.top[i].kind == TopPlan::value)
@@ -132,25 +148,27 @@ class LayerHarness {
       T* d = top_[i].diff ? top_[i].diff.get() : bottom_[0].diff.get();
       poison(top_[i], d, 0);
       put(top_[i], d, c[i]);
-      out_diff.push_back(top_[i].view(d));
+      out_diff.push_back(view(top_[i], d));
     }
     for (std::size_t i = 0; i < bottom_.size(); ++i) {
       const bool wanted = !(plan_.no_gradient >> i & 1);
       if (!run_.in_place)
         fill_live(bottom_[i], bottom_[i].diff.get(), run_.prefill, run_.prefill == 0 ? 7 : run_.prefill);
-      in_diff.push_back({bottom_[i].view(bottom_[i].diff.get()), wanted, run_.prefill != 0});
+      in_diff.push_back({view(bottom_[i], bottom_[i].diff.get()), wanted, run_.prefill != 0});
     }
     for (auto& p : params_) {
       fill_live(p, p.diff.get(), run_.prefill, run_.prefill == 0 ? 7 : run_.prefill);
-      weight_diff.push_back({p.view(p.diff.get()), true, run_.prefill != 0});
+      weight_diff.push_back({view(p, p.diff.get()), true, run_.prefill != 0});
     }
     // Values that backward does not read may be gone: overwrite them.
     if (!run_.in_place && !reads(plan_.backward_reads, Reads::bottom))
       for (auto& b : bottom_) poison_all(b, b.data.get(), 1e9);
     if (!run_.in_place && !reads(plan_.backward_reads, Reads::top))
       for (auto& t : top_) poison_all(t, t.data.get(), 1e9);
-    layer_->backward(cpu_,
+    to_backend();
+    layer_->backward(backend_,
                      {in, out_after, weights, version, out_diff, in_diff, weight_diff, ws, sp, step, scale});
+    from_backend();
     for (std::size_t i = 0; i < bottom_.size(); ++i) {
       r.bottom_diff.push_back(in_diff[i].wanted ? get(bottom_[i], bottom_[i].diff.get())
                                                 : std::vector<double>{});
@@ -175,8 +193,36 @@ class LayerHarness {
     Layout layout;
     std::size_t elements;
     std::unique_ptr<T, Free> data, diff;
-    View<T, Cpu> view(T* p) const { return {p, live, layout}; }
+    Buffer<T, B> own_data, own_diff;  // the backend's, if the host cannot reach its memory
   };
+  static constexpr bool on_host = std::same_as<B, Cpu>;
+
+  T* host_data(const Blob& b) const { return b.data ? b.data.get() : bottom_[0].data.get(); }  // in place
+  /// f(host memory, the backend's, elements) for everything there is.
+  template <class F>
+  void each_memory(F&& f) {
+    for (auto* list : {&bottom_, &top_, &params_})
+      for (Blob& b : *list) {
+        if (b.data) f(b.data.get(), b.own_data.data(), b.elements);
+        if (b.diff) f(b.diff.get(), b.own_diff.data(), b.elements);
+      }
+  }
+  View<T, B> view(const Blob& b, T* host) {
+    T* p = host;
+    if constexpr (!on_host)
+      each_memory([&](T* h, T* own, std::size_t) {
+        if (h == host) p = own;
+      });
+    return {p, b.live, b.layout};
+  }
+  void to_backend() {
+    if constexpr (!on_host)
+      each_memory([&](T* h, T* own, std::size_t n) { backend_.copy_in(own, h, n * sizeof(T)); });
+  }
+  void from_backend() {
+    if constexpr (!on_host)
+      each_memory([&](T* h, T* own, std::size_t n) { backend_.copy_out(h, own, n * sizeof(T)); });
+  }
   static bool any(const std::vector<bool>& v, std::size_t i) { return i < v.size() && v[i]; }
 
   Blob make(const Shape& live, const Shape& capacity, bool any_order, std::vector<Slot>& slots) {
@@ -190,6 +236,7 @@ class LayerHarness {
       p->reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
       std::memset(p->get(), 0, bytes);
     }
+    if constexpr (!on_host) b.own_data = {backend_, b.elements}, b.own_diff = {backend_, b.elements};
     slots.push_back({capacity, b.layout});
     return b;
   }
@@ -246,12 +293,12 @@ class LayerHarness {
 
   const LayerCase& case_;
   LayerRun run_;
-  Cpu cpu_;
+  B backend_;
   LayerSpec spec_;
   Plan plan_;
-  std::unique_ptr<Layer<T, Cpu>> layer_;
+  std::unique_ptr<Layer<T, B>> layer_;
   std::vector<Blob> bottom_, top_, params_;
-  Buffer<std::byte, Cpu> workspace_, scratchpad_;
+  Buffer<std::byte, B> workspace_, scratchpad_;
 };
 
 }  // namespace crema_test

@@ -26,7 +26,7 @@ part() {
 
 install_packages() {
   local need=() sudo=""
-  for p in g++ cmake ninja-build pkg-config python3 catch2 libcli11-dev zlib1g-dev libprotobuf-dev protobuf-compiler binutils \
+  for p in g++ cmake ninja-build pkg-config python3 catch2 libcli11-dev zlib1g-dev libprotobuf-dev protobuf-compiler binutils python3-venv \
     dataset-fashion-mnist clang-14 clang-format-14 libclang-rt-14-dev; do
     dpkg -s "$p" > /dev/null 2>&1 || need+=("$p")
   done
@@ -43,7 +43,7 @@ suite() {
   while [ $# -gt 0 ] && [ "$1" != -- ]; do tests+=("$1"); shift; done
   [ $# -gt 0 ] && shift
   cmake -S . -B "$folder" -G Ninja -DCREMA_WARNINGS_AS_ERRORS=ON "$@" > "$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
-  nice cmake --build "$folder" -j 2 > "$folder.log" 2>&1 || { grep -E 'error|warning|FAILED' -A 5 "$folder.log" | head -n 80; return 1; }
+  nice cmake --build "$folder" -j 2 ${target:+--target "$target"} > "$folder.log" 2>&1 || { grep -E 'error|warning|FAILED' -A 5 "$folder.log" | head -n 80; return 1; }
   local out status
   out=$(ctest --test-dir "$folder" --output-on-failure "${tests[@]}" < /dev/null 2>&1)
   status=$?
@@ -54,12 +54,20 @@ suite() {
   return $status
 }
 
+# CUDA's code has to compile and link where there is no GPU too; its tests are then skipped.
+cuda() {
+  local root
+  root=$(bash tests/cuda/toolkit.sh "$build/cuda_toolkit" | tail -n 1) || return 1
+  target=test_cuda suite "$build/cuda" -L cuda -- -DCREMA_BUILD_CUDA=ON -DCREMA_BUILD_EXAMPLES=OFF -DCMAKE_CUDA_COMPILER="$root/bin/nvcc" -DCUDAToolkit_ROOT="$root"
+}
+
 mkdir -p "$build"
 part "packages" install_packages
 part "g++, all tests" suite "$build/release" -- -DCMAKE_BUILD_TYPE=Release
 if [ $quick = no ]; then
   part "ASan and UBSan" suite "$build/asan" -LE slow -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=address,undefined
   part "TSan" suite "$build/tsan" -R "core|data|net" -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=thread
+  part "CUDA: compile and link" cuda
   part "clang, all tests" suite "$build/clang" -LE slow -- -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++-14
 fi
 

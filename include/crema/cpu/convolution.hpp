@@ -44,11 +44,11 @@ struct ConvolutionKernels {
   using Tile = void (*)(const ConvolutionRun*, int runs, const T* weights, const T* x, std::ptrdiff_t second,
                         std::ptrdiff_t prefetch, const T* bias, T* y0, T* y1, bool add);
   std::array<Tile, max_rows + 1> tile{};
-  /// sums[i * b + j] = sum over rows, pixels and images of dy line i times x line j; steps in elements
+  /// sums[i * b + j] += sum over rows, pixels and images of dy line i times x line j; steps in elements
   /// between pixels.
   using Dot = void (*)(const WeightGradientRow*, int rows, const T* dy, const T* x, std::ptrdiff_t dy_step,
                        std::ptrdiff_t x_step, T* sums);
-  int area = 0;  // largest a * b
+  int area = 0;  // largest a * b, at most 32
   std::array<std::array<Dot, max_b + 1>, max_a + 1> dot{};
   /// sums[c] += sum of line c over pixels and images, for up to 8 lines.
   void (*line_sums)(const T* dy, std::int64_t pixels, std::ptrdiff_t step, int n, T* sums) = nullptr;
@@ -204,6 +204,9 @@ struct GradientColumn {
   bool merged = false;
 };
 
+/// About as many pixels are summed in one call, so that both slices stay in L1, from a few rows.
+inline constexpr int gradient_pixels = 64, max_gradient_rows = 16;
+
 /// What a Convolution layer keeps between steps on the CPU.
 template <class T>
 struct CpuConvolutionPlan {
@@ -212,7 +215,6 @@ struct CpuConvolutionPlan {
   ConvolutionPass forward, backward;
   std::vector<int> gradient_rows;  // weight gradient: output channels of its tiles
   std::vector<std::vector<GradientColumn>> gradient_columns;
-  int gradient_chunk = 1;                  // output rows summed at a time, to stay in L1
   bool gradient_split = false;             // kernel rows are chunks of their own: few tiles
   Buffer<T, Cpu> packed, packed_backward;  // weights in the kernels' order
   std::uint64_t packed_version = 0, packed_backward_version = 0;

@@ -71,7 +71,6 @@ void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const 
       first += n;
     }
   }
-  p.gradient_chunk = std::clamp(48 / std::max(g.x.out, 1), 1, std::min(16, std::max(g.y.out, 1)));
   p.gradient_split =
       p.gradient_rows.size() * p.gradient_columns.size() * static_cast<std::size_t>(g.groups) < 24;
 }
@@ -275,40 +274,52 @@ void gradient_tile_sums(const CpuConvolutionPlan<T>& p, const ConvolutionKernels
                         View<const T, Cpu> dy, int group, int first, int a,
                         const std::vector<GradientColumn>& columns, int ky0, int ky1, T* dw) {
   const ConvolutionGeometry& g = p.geometry;
-  const int channels = g.group_channels(), taps = g.taps();
+  const int channels = g.group_channels(), taps = g.taps(), width = static_cast<int>(columns.size());
   const std::ptrdiff_t dy_step = dy.layout.pixel * lanes, x_step = g.x.stride * x.layout.pixel * lanes;
-  alignas(64) T sums[32];
-  WeightGradientRow rows[16];
-  for (std::int64_t block = 0; block < blocks(x.shape); ++block)
-    for (int y0 = 0; y0 < g.y.out; y0 += p.gradient_chunk)
-      for (int ky = ky0; ky < ky1; ++ky)
-        for (const GradientColumn& c : columns) {
+  int widest = 1;
+  for (const GradientColumn& c : columns) widest = std::max(widest, c.hi - c.lo);
+  const int rows_at_once = std::clamp(gradient_pixels / widest, 1, max_gradient_rows);
+
+  constexpr int most = 128;  // tiles at a time, each the sums of one kernel row and one column
+  alignas(64) T sums[most][32];
+  WeightGradientRow rows[max_gradient_rows];
+  const auto column = [&](int i) -> const GradientColumn& {
+    return columns[static_cast<std::size_t>(i % width)];
+  };
+  for (int from = ky0 * width; from < ky1 * width; from += most) {
+    const int to = std::min(from + most, ky1 * width);
+    std::fill(sums[0], sums[to - from], T(0));
+    for (std::int64_t block = 0; block < blocks(x.shape); ++block)
+      for (int y0 = 0; y0 < g.y.out; y0 += rows_at_once)
+        for (int i = from; i < to; ++i) {
+          const GradientColumn& c = column(i);
+          const int left = c.lo * g.x.stride - g.x.pad + (c.merged ? 0 : c.tap * g.x.dilation);
           int n = 0;
-          const int column = c.lo * g.x.stride - g.x.pad + (c.merged ? 0 : c.tap * g.x.dilation);
-          for (int oy = y0; oy < std::min(y0 + p.gradient_chunk, g.y.out); ++oy) {
-            const int iy = oy * g.y.stride - g.y.pad + ky * g.y.dilation;
+          for (int oy = y0; oy < std::min(y0 + rows_at_once, g.y.out); ++oy) {
+            const int iy = oy * g.y.stride - g.y.pad + i / width * g.y.dilation;
             if (iy < 0 || iy >= g.y.in) continue;
             rows[n++] = {(block * dy.layout.block + (std::int64_t{oy} * g.x.out + c.lo) * dy.layout.pixel +
                           std::int64_t{group} * g.group_outputs() + first) *
                              lanes,
-                         (block * x.layout.block + (std::int64_t{iy} * g.x.in + column) * x.layout.pixel +
+                         (block * x.layout.block + (std::int64_t{iy} * g.x.in + left) * x.layout.pixel +
                           std::int64_t{group} * channels + c.first) *
                              lanes,
                          c.hi - c.lo};
           }
-          if (n == 0) continue;
-          k.dot[static_cast<std::size_t>(a)][static_cast<std::size_t>(c.count)](rows, n, dy.data, x.data,
-                                                                                dy_step, x_step, sums);
-          for (int i = 0; i < a; ++i) {
-            T* d = dw + (std::int64_t{group} * g.group_outputs() + first + i) * channels * taps +
-                   ky * g.x.kernel;
-            for (int j = 0; j < c.count; ++j) {
-              const int line = c.first + j, ch = c.merged ? line % channels : line,
-                        kx = c.merged ? line / channels : c.tap;
-              d[std::int64_t{ch} * taps + kx] += sums[i * c.count + j];
-            }
-          }
+          if (n > 0)
+            k.dot[static_cast<std::size_t>(a)][static_cast<std::size_t>(c.count)](
+                rows, n, dy.data, x.data, dy_step, x_step, sums[i - from]);
         }
+    for (int i = from; i < to; ++i)
+      for (int o = 0; o < a; ++o)
+        for (int j = 0; j < column(i).count; ++j) {
+          const GradientColumn& c = column(i);
+          const int line = c.first + j, channel = c.merged ? line % channels : line,
+                    kx = c.merged ? line / channels : c.tap;
+          dw[((std::int64_t{group} * g.group_outputs() + first + o) * channels + channel) * taps +
+             i / width * g.x.kernel + kx] += sums[i - from][o * c.count + j];
+        }
+  }
 }
 
 }  // namespace detail

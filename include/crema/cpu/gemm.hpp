@@ -11,11 +11,10 @@
 
 #include <algorithm>
 
+#include "crema/core/op_settings.hpp"
 #include "crema/cpu/backend.hpp"
 
 namespace crema::inline CREMA_ABI {
-
-enum class Transpose : bool { no, yes };
 
 /// [0, total) in `groups` groups whose sizes differ by one at most.
 struct EvenSplit {
@@ -75,14 +74,6 @@ struct GemmKernels {
 namespace detail {
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-inline void check_gemm(std::int64_t rows, std::int64_t columns, std::int64_t ld, bool transposed,
-                       const char* name) {
-  if (rows < 0 || columns < 0) throw ShapeError(cat("gemm: ", name, " is ", rows, " x ", columns));
-  const std::int64_t least = transposed ? rows : columns;
-  if (ld < least)
-    throw ShapeError(cat("gemm: the leading dimension of ", name, " must be at least ", least, ", not ", ld));
-}
 
 /// How tiles are dealt out: about 64 chunks, none of less than 2^17 multiplications, each at most 16 panels
 /// wide.

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "crema/core/label.hpp"
+#include "crema/core/op_settings.hpp"
 #include "crema/cpu/backend.hpp"
 
 namespace crema::inline CREMA_ABI {
@@ -78,10 +79,6 @@ void softmax_backward(Cpu& b, int axis, View<const T, Cpu> y, View<const T, Cpu>
 
 /// Sum of -log(max(p[label], smallest float)) and how many labels were counted. `labels`: outer x inner,
 /// canonical.
-struct SoftmaxLossSum {
-  double sum = 0;
-  std::int64_t count = 0;
-};
 template <class T>
 SoftmaxLossSum softmax_loss_forward(Cpu&, int axis, View<const T, Cpu> p, View<const T, Cpu> labels,
                                     bool has_ignore, int ignore) {

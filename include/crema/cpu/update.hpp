@@ -9,19 +9,10 @@
 // updated in any order and sizes with the same bits.
 #pragma once
 
+#include "crema/core/op_settings.hpp"
 #include "crema/cpu/elementwise.hpp"
 
 namespace crema::inline CREMA_ABI {
-
-/// Caffe's SGD, the rate inside the momentum: g' = scale g + decay w (or decay sign(w)), h = momentum h +
-/// rate g', w -= h. rate is base rate times lr_mult, decay is weight_decay times decay_mult, scale 1 /
-/// iter_size times clipping's factor.
-template <class T>
-struct SgdRule {
-  T rate = 0, momentum = 0, decay = 0;
-  bool l1 = false;
-  T scale = 1;
-};
 
 template <class T>
 struct UpdateKernels {

@@ -124,7 +124,7 @@ void weight_gradient_dot(const WeightGradientRow* row, int rows, const T* dy, co
     vec<T> r[n];
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) r[i] = acc[g + i];
-    storeu(sums + g, cross_sums<vec<T>, 1>(r));
+    storeu(sums + g, loadu(sums + g) + cross_sums<vec<T>, 1>(r));
   }
 }
 
