@@ -61,10 +61,19 @@ cuda() {
   target=test_cuda suite "$build/cuda" -L cuda -- -DCREMA_BUILD_CUDA=ON -DCREMA_BUILD_EXAMPLES=OFF -DCMAKE_CUDA_COMPILER="$root/bin/nvcc" -DCUDAToolkit_ROOT="$root"
 }
 
+# The first thing that a new user types, to its end: at least 90 % of the 10,000 test images.
+quickstart() {
+  local out
+  out=$(BUILD="$build" bash examples/quickstart.sh 2>&1) || { tail -n 30 <<< "$out"; return 1; }
+  tail -n 3 <<< "$out"
+  awk '/^accuracy = / { good = $3 >= 0.90 } END { exit !good }' <<< "$out"
+}
+
 mkdir -p "$build"
 part "packages" install_packages
 part "g++, all tests" suite "$build/release" -- -DCMAKE_BUILD_TYPE=Release
 if [ $quick = no ]; then
+  part "quickstart" quickstart
   part "ASan and UBSan" suite "$build/asan" -LE slow -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=address,undefined
   part "TSan" suite "$build/tsan" -R "core|data|net" -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=thread
   part "CUDA: compile and link" cuda

@@ -9,10 +9,10 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
+#include <type_traits>
 
 #include "crema/core/tensor.hpp"
-#include "crema/cuda/check.hpp"
+#include "crema/cuda/handle.hpp"
 
 namespace crema::inline CREMA_ABI {
 
@@ -40,20 +40,14 @@ class Cuda {
       throw CudaError(cat("no CUDA device ", o.device, ": there are ", devices(),
                           "; check the driver and CUDA_VISIBLE_DEVICES"));
     use();
-    cudaStream_t stream;
-    cuda::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-    stream_ = cuda::Stream(stream);
-    cublasHandle_t blas;
-    cuda::check(cublasCreate(&blas), "cublasCreate");
-    blas_ = cuda::Blas(blas);
-    cuda::check(cublasSetStream(blas, stream), "cublasSetStream");
-    cuda::check(cublasSetMathMode(blas, o.tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH),
+    stream_ = cuda::make_stream(), blas_ = cuda::make_blas();
+    cuda::check(cublasSetStream(blas(), stream()), "cublasSetStream");
+    cuda::check(cublasSetMathMode(blas(), o.tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH),
                 "cublasSetMathMode");
-    scratch_ = static_cast<double*>(allocate(scratch_size * sizeof(double)));
+    scratch_ = {*this, scratch_size};
   }
   Cuda(const Cuda&) = delete;
   Cuda& operator=(const Cuda&) = delete;
-  ~Cuda() { deallocate(scratch_, scratch_size * sizeof(double)); }
 
   /// Device memory, zeroed. Throws CudaError.
   void* allocate(std::size_t bytes) {
@@ -83,10 +77,19 @@ class Cuda {
   cublasHandle_t blas() const noexcept { return blas_.get(); }
   /// Makes this object's device the calling thread's: kernels go there.
   void use() { cuda::check(cudaSetDevice(device_), "cudaSetDevice"); }
+  /// Calls a launcher of cuda/launchers.hpp with this object's stream. Throws CudaError with `name` when the
+  /// device does not take the kernel; what goes wrong inside a kernel comes up in the next copy or
+  /// synchronize().
+  template <class... P>
+  void launch(std::string_view name, void (*launcher)(cudaStream_t, P...), std::type_identity_t<P>... p) {
+    use();
+    launcher(stream(), p...);
+    cuda::check(cudaGetLastError(), name);
+  }
 
   /// Device memory for the partial sums of the op that is running.
   static constexpr std::size_t scratch_size = 1024;
-  double* scratch() const noexcept { return scratch_; }
+  double* scratch() const noexcept { return scratch_.data(); }
 
  private:
   void copy(void* dst, const void* src, std::size_t bytes, cudaMemcpyKind kind) {
@@ -99,7 +102,7 @@ class Cuda {
   int device_;
   cuda::Stream stream_;
   cuda::Blas blas_;
-  double* scratch_ = nullptr;
+  Buffer<double, Cuda> scratch_;
 };
 
 }  // namespace crema

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors of CUDA and cuBLAS as CudaError that names the call; handles that close themselves.
+// Errors of CUDA and cuBLAS as CudaError, with the call, what CUDA says, and the likely fix.
 //
 //   check(cudaSetDevice(0), "cudaSetDevice(0)");
 #pragma once
@@ -7,7 +7,7 @@
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 
-#include <utility>
+#include <string_view>
 
 #include "crema/core/error.hpp"
 #include "crema/core/text.hpp"
@@ -26,30 +26,10 @@ inline void check(cudaError_t e, std::string_view call) {
   throw CudaError(cat(call, ": ", std::string_view(cudaGetErrorString(e)), hint));
 }
 inline void check(cublasStatus_t s, std::string_view call) {
-  if (s != CUBLAS_STATUS_SUCCESS)
-    throw CudaError(cat(call, ": ", std::string_view(cublasGetStatusString(s))));
+  if (s == CUBLAS_STATUS_SUCCESS) return;
+  std::string_view hint;
+  if (s == CUBLAS_STATUS_ALLOC_FAILED) hint = ": the device is out of memory; take a smaller batch_size";
+  throw CudaError(cat(call, ": ", std::string_view(cublasGetStatusString(s)), hint));
 }
-
-/// A handle that is closed by `destroy`. Movable, not copyable.
-template <class H, auto destroy>
-class Handle {
- public:
-  Handle() = default;
-  explicit Handle(H h) : handle_(h) {}
-  Handle(Handle&& o) noexcept : handle_(std::exchange(o.handle_, H{})) {}
-  Handle& operator=(Handle&& o) noexcept {
-    std::swap(handle_, o.handle_);
-    return *this;
-  }
-  ~Handle() {
-    if (handle_ != H{}) destroy(handle_);
-  }
-  H get() const noexcept { return handle_; }
-
- private:
-  H handle_{};
-};
-using Stream = Handle<cudaStream_t, cudaStreamDestroy>;
-using Blas = Handle<cublasHandle_t, cublasDestroy>;
 
 }  // namespace crema::inline CREMA_ABI::cuda

@@ -11,37 +11,20 @@
 #include <type_traits>
 
 #include "crema/core/label.hpp"
-#include "crema/cuda/backend.hpp"
+#include "crema/cuda/blas.hpp"
 #include "crema/cuda/launchers.hpp"
 
 namespace crema::inline CREMA_ABI {
-
-// --- blas: C = alpha op(A) op(B) + beta C, row-major
-
-template <class T>
-void gemm(Cuda& b, Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k,
-          std::type_identity_t<T> alpha, const T* a, std::int64_t lda, const T* x, std::int64_t ldx,
-          std::type_identity_t<T> beta, T* c, std::int64_t ldc) {
-  if (m == 0 || n == 0) return;
-  const auto op = [](Transpose t) { return t == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  // cuBLAS counts in columns: a row-major C is its transpose, op(B)^T op(A)^T.
-  if constexpr (std::same_as<T, float>)
-    cuda::check(cublasSgemm_64(b.blas(), op(tb), op(ta), n, m, k, &alpha, x, ldx, a, lda, &beta, c, ldc),
-                "cublasSgemm");
-  else
-    cuda::check(cublasDgemm_64(b.blas(), op(tb), op(ta), n, m, k, &alpha, x, ldx, a, lda, &beta, c, ldc),
-                "cublasDgemm");
-}
 
 // --- element-wise
 
 template <class T>
 void fill(Cuda& b, std::span<T> y, std::type_identity_t<T> value) {
-  b.use(), cuda::launch_fill(b.stream(), static_cast<std::int64_t>(y.size()), value, y.data());
+  b.launch("fill", cuda::launch_fill<T>, static_cast<std::int64_t>(y.size()), value, y.data());
 }
 template <class T>
 void copy(Cuda& b, View<const T, Cuda> src, View<std::type_identity_t<T>, Cuda> dst, bool add = false) {
-  b.use(), cuda::launch_axpby(b.stream(), dst.shape.size(), T(1), src.data, add ? T(1) : T(0), dst.data);
+  b.launch("axpby", cuda::launch_axpby<T>, dst.shape.size(), T(1), src.data, add ? T(1) : T(0), dst.data);
 }
 /// Blobs are canonical here: a copy. Throws ShapeError for other orders.
 template <class T>
@@ -55,13 +38,13 @@ void convert(Cuda& b, View<const T, Cuda> src, View<std::type_identity_t<T>, Cud
 template <class T>
 void relu_forward(Cuda& b, View<const T, Cuda> bottom, View<std::type_identity_t<T>, Cuda> top,
                   std::type_identity_t<T> slope) {
-  b.use(), cuda::launch_relu_forward(b.stream(), top.shape.size(), bottom.data, top.data, slope);
+  b.launch("relu_forward", cuda::launch_relu_forward<T>, top.shape.size(), bottom.data, top.data, slope);
 }
 template <class T>
 void relu_backward(Cuda& b, View<const T, Cuda> value, View<const std::type_identity_t<T>, Cuda> top_diff,
                    View<std::type_identity_t<T>, Cuda> bottom_diff, std::type_identity_t<T> slope, bool add) {
-  b.use(), cuda::launch_relu_backward(b.stream(), bottom_diff.shape.size(), value.data, top_diff.data,
-                                      bottom_diff.data, slope, add);
+  b.launch("relu_backward", cuda::launch_relu_backward<T>, bottom_diff.shape.size(), value.data,
+           top_diff.data, bottom_diff.data, slope, add);
 }
 
 // --- fully connected
@@ -74,7 +57,7 @@ void inner_product_forward(Cuda& b, View<const T, Cuda> x, const T* w, bool tran
   const std::int64_t n = x.shape[0], outputs = y.shape.count(1), depth = x.shape.count(1);
   gemm<T>(b, Transpose::no, transposed ? Transpose::no : Transpose::yes, n, outputs, depth, 1, x.data, depth,
           w, transposed ? outputs : depth, 0, y.data, outputs);
-  if (bias) b.use(), cuda::launch_add_bias(b.stream(), n, outputs, bias, y.data);
+  if (bias) b.launch("add_bias", cuda::launch_add_bias<T>, n, outputs, bias, y.data);
 }
 template <class T>
 void inner_product_backward_data(Cuda& b, View<const T, Cuda> dy, const T* w, bool transposed,
@@ -94,7 +77,7 @@ void inner_product_backward_weights(Cuda& b, View<const T, Cuda> x, View<const T
   else if (dw)
     gemm<T>(b, Transpose::yes, Transpose::no, outputs, depth, n, 1, dy.data, outputs, x.data, depth, beta, dw,
             depth);
-  if (db) b.use(), cuda::launch_column_sums(b.stream(), n, outputs, dy.data, db, add_b);
+  if (db) b.launch("column_sums", cuda::launch_column_sums<T>, n, outputs, dy.data, db, add_b);
 }
 
 // --- softmax and loss
@@ -107,14 +90,15 @@ inline cuda::Classes classes_of(const Shape& s, int axis) {
 
 template <class T>
 void softmax_forward(Cuda& b, int axis, View<const T, Cuda> x, T* y) {
-  b.use(), cuda::launch_softmax_forward(b.stream(), detail::classes_of(x.shape, axis), x.data, y);
+  b.launch("softmax_forward", cuda::launch_softmax_forward<T>, detail::classes_of(x.shape, axis), x.data, y);
 }
 /// Waits for the device: the loss is a number of the host.
 template <class T>
 SoftmaxLossSum softmax_loss_forward(Cuda& b, int axis, View<const T, Cuda> p, View<const T, Cuda> labels,
                                     bool has_ignore, int ignore) {
   const cuda::Classes c = detail::classes_of(p.shape, axis);
-  b.use(), cuda::launch_softmax_loss(b.stream(), c, p.data, labels.data, has_ignore, ignore, b.scratch());
+  b.launch("softmax_loss", cuda::launch_softmax_loss<T>, c, p.data, labels.data, has_ignore, ignore,
+           b.scratch());
   double out[3];
   b.copy_out(out, b.scratch(), sizeof out);
   if (const auto bad = static_cast<std::int64_t>(out[2]); bad >= 0) {
@@ -127,8 +111,8 @@ SoftmaxLossSum softmax_loss_forward(Cuda& b, int axis, View<const T, Cuda> p, Vi
 template <class T>
 void softmax_loss_backward(Cuda& b, int axis, View<const T, Cuda> p, View<const T, Cuda> labels,
                            bool has_ignore, int ignore, T scale, View<T, Cuda> dx, bool add) {
-  b.use(), cuda::launch_softmax_loss_backward(b.stream(), detail::classes_of(p.shape, axis), p.data,
-                                              labels.data, has_ignore, ignore, scale, dx.data, add);
+  b.launch("softmax_loss_backward", cuda::launch_softmax_loss_backward<T>, detail::classes_of(p.shape, axis),
+           p.data, labels.data, has_ignore, ignore, scale, dx.data, add);
 }
 
 // --- update
@@ -139,8 +123,8 @@ void sgd_update(Cuda& b, std::span<T> param, std::span<const std::type_identity_
   if (param.size() != grad.size() || param.size() != history.size())
     throw ShapeError(cat("sgd_update over ", param.size(), " parameters, ", grad.size(), " gradients and ",
                          history.size(), " elements of history"));
-  b.use(), cuda::launch_sgd(b.stream(), rule, static_cast<std::int64_t>(param.size()), param.data(),
-                            grad.data(), history.data());
+  b.launch("sgd", cuda::launch_sgd<T>, rule, static_cast<std::int64_t>(param.size()), param.data(),
+           grad.data(), history.data());
 }
 namespace detail {
 inline double first_of(Cuda& b) {
@@ -152,14 +136,14 @@ inline double first_of(Cuda& b) {
 template <class T>
 double sum_of_squares(Cuda& b, std::span<const T> x) {
   static_assert(cuda::reduction_blocks < Cuda::scratch_size);
-  b.use(),
-      cuda::launch_sum_of_squares(b.stream(), static_cast<std::int64_t>(x.size()), x.data(), b.scratch());
+  b.launch("sum_of_squares", cuda::launch_sum_of_squares<T>, static_cast<std::int64_t>(x.size()), x.data(),
+           b.scratch());
   return detail::first_of(b);
 }
 template <class T>
 bool all_finite(Cuda& b, std::span<const T> x) {
-  b.use(),
-      cuda::launch_count_not_finite(b.stream(), static_cast<std::int64_t>(x.size()), x.data(), b.scratch());
+  b.launch("count_not_finite", cuda::launch_count_not_finite<T>, static_cast<std::int64_t>(x.size()),
+           x.data(), b.scratch());
   return detail::first_of(b) == 0;
 }
 
