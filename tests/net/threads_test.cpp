@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nets of one program share nothing that they do not say: two host threads train at once. Run under TSan in
-// CI.
+// Nets of one program share nothing that they do not say:
+// two host threads train at once. Run under TSan in CI.
 #include <thread>
 
 #include "catch.hpp"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Job: everything a solver.prototxt describes, built and ready to run: nets, sources, trainer.
 //
-//   Job<float, Cpu> job(cpu, read_solver("lenet_solver.prototxt"), all_layers<float, Cpu>(), {.data_roots =
-//   {"data"}}); job.trainer().add(log); job.trainer().run();
+//   Job<float, Cpu> job(cpu, read_solver("solver.prototxt"), all_layers<float, Cpu>(), {.data_roots = {"data"}});
+//   job.trainer().add(log);
+//   job.trainer().run();
 //
 // As in Caffe: one of net, net_param, train_net, train_net_param is trained; test nets are test_net_param,
 // test_net, then one of net or net_param for every test_iter that is left. Nets are looked for in the working

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Version and build mode. The only header that defines macros, and the only one that may look at compiler
-// macros.
+// Version and build mode. The only header that defines
+// macros, and the only one that may look at compiler macros.
 //
 // Everything lives in `namespace crema::inline CREMA_ABI`. The inline namespace names version and mode, so
 // that two object files of one program that disagree (one header-only, one built against the crema::compiled
@@ -12,8 +12,8 @@
 #define CREMA_VERSION_PATCH 0
 #define CREMA_VERSION "0.1.0"
 
-// CREMA_COMPILED is set by the CMake target crema::compiled, which carries the CPU kernels as one object
-// file.
+// CREMA_COMPILED is set by the CMake target crema::compiled,
+// which carries the CPU kernels as one object file.
 #if defined(CREMA_COMPILED)
 #define CREMA_ABI v0_1_compiled
 #else

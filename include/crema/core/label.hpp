@@ -7,8 +7,8 @@
 
 namespace crema::inline CREMA_ABI {
 
-/// The label of sample n, position p, checked: -1 if it is to be ignored. Throws DataError with sample and
-/// label.
+/// The label of sample n, position p, checked: -1 if it is
+/// to be ignored. Throws DataError with sample and label.
 template <class T>
 std::int64_t checked_label(T value, std::int64_t n, std::int64_t classes, bool has_ignore, int ignore) {
   const auto label = static_cast<std::int64_t>(value);

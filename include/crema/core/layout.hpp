@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layout: how a blob lies in memory. A shape is logical, an order is physical.
 //
-// canonical   N,C,H,W, dense: what everyone outside a net sees, any rank.
-// native      the CPU's nhwc16n: [N/16][H][W][C|1][16 images], the batch is the vector. One *line* is one
-// channel of one
-//             pixel of 16 images (64 bytes of float, 128 of double). N x C is the case H = W = 1. Other ranks
-//             have no native order. The odd pixel pitch C|1 keeps pixels from falling into the same cache
-//             sets.
+//   canonical   N,C,H,W, dense: what everyone outside a net sees, any rank.
+//   native      the CPU's nhwc16n: [N/16][H][W][C|1][16 images], the batch is the vector. One *line* is one
+//               channel of one pixel of 16 images (64 bytes of float, 128 of double). N x C is the case
+//               H = W = 1. Other ranks have no native order. The odd pixel pitch C|1 keeps pixels from
+//               falling into the same cache sets.
 //
 // The lines between C and the pitch, and the lanes beyond the live batch (*dead lanes*), exist in memory.
 // Invariant of every net: there data is finite and diff is exactly zero.

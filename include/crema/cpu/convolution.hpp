@@ -67,8 +67,8 @@ inline std::vector<int> near_equal(int n, int most) {
   return v;
 }
 
-/// The lists for one direction: forward, or backward-data, which is the same function with the roles
-/// exchanged.
+/// The lists for one direction: forward, or backward-data,
+/// which is the same function with the roles exchanged.
 struct ConvolutionPass {
   struct Tap {
     int k, in;
@@ -196,9 +196,9 @@ inline ConvolutionPass make_convolution_pass(const ConvolutionGeometry& g, bool 
   return p;
 }
 
-/// One tile column of a weight gradient: `count` input lines, for output columns [lo, hi). Lines are channels
-/// of one tap; with few channels, neighbouring taps are neighbouring lines and one column spans several
-/// (`merged`).
+/// One tile column of a weight gradient: `count` input lines, for output columns
+/// [lo, hi). Lines are channels of one tap; with few channels, neighbouring taps
+/// are neighbouring lines and one column spans several (`merged`).
 struct GradientColumn {
   int tap = 0, first = 0, count = 1, lo = 0, hi = 0;
   bool merged = false;

@@ -8,8 +8,8 @@ namespace crema::inline CREMA_ABI {
 
 namespace detail {
 
-/// The tiling of a weight gradient: the pair of tile sides that the kernels have with the least work, loads
-/// counted.
+/// The tiling of a weight gradient: the pair of tile sides
+/// that the kernels have with the least work, loads counted.
 inline std::pair<int, int> gradient_tile(int outputs, int inputs, int area, int max_b) {
   std::pair<int, int> best{1, 1};
   double least = 1e300;
@@ -267,8 +267,8 @@ void convolution_backward_data(Cpu& b, CpuConvolutionPlan<T>& p, const T* weight
 
 namespace detail {
 
-/// One tile row of a native weight gradient against one set of columns, summed over all images and pixels in
-/// order.
+/// One tile row of a native weight gradient against one set
+/// of columns, summed over all images and pixels in order.
 template <class T>
 void gradient_tile_sums(const CpuConvolutionPlan<T>& p, const ConvolutionKernels<T>& k, View<const T, Cpu> x,
                         View<const T, Cpu> dy, int group, int first, int a,

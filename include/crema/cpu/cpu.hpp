@@ -4,9 +4,9 @@
 //   Cpu cpu;                                      // all cores that the process may use, best instruction set
 //   Cpu one({.threads = 1, .isa = Isa::avx2});
 //
-// Header-only, the kernels of one scalar type cost 1 to 5 s of g++ -O2, by the families that are used; with
-// crema::compiled this header costs less than 1 s. Headers inside the library include cpu/backend.hpp
-// instead.
+// Header-only, the kernels of one scalar type cost 1 to 5 s of g++ -O2, by
+// the families that are used; with crema::compiled this header costs less
+// than 1 s. Headers inside the library include cpu/backend.hpp instead.
 #pragma once
 
 #include "crema/cpu/backend.hpp"

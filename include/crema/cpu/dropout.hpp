@@ -33,8 +33,8 @@ struct DropoutKernels {
   void (*canonical)(const DropoutRun<T>&);
 };
 
-/// y (+)= x times mask and scale, for two blobs of one shape and one order. In place is fine. Throws
-/// ShapeError.
+/// y (+)= x times mask and scale, for two blobs of one shape
+/// and one order. In place is fine. Throws ShapeError.
 template <class T>
 void dropout(Cpu& cpu, View<const T, Cpu> x, View<std::type_identity_t<T>, Cpu> y, const DropoutMask& mask,
              std::int64_t first_sample, bool add = false) {

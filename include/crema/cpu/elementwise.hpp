@@ -28,9 +28,9 @@ namespace detail {
 
 inline bool is_dense(const Shape& s, const Layout& l) { return l == dense_layout(s, l.order); }
 
-/// Calls f(n, offsets) for every run of elements that is contiguous in blobs of one shape and one order, but
-/// maybe different pitches: all at once where the layouts are dense, else pixel by pixel. Offsets are in
-/// elements.
+/// Calls f(n, offsets) for every run of elements that is contiguous in blobs
+/// of one shape and one order, but maybe different pitches: all at once where
+/// the layouts are dense, else pixel by pixel. Offsets are in elements.
 template <std::size_t N, class F>
 void parallel_runs(Cpu& cpu, const Shape& shape, const std::array<Layout, N>& layout, const F& f) {
   using Offsets = std::array<std::int64_t, N>;

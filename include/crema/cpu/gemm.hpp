@@ -75,8 +75,8 @@ namespace detail {
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// How tiles are dealt out: about 64 chunks, none of less than 2^17 multiplications, each at most 16 panels
-/// wide.
+/// How tiles are dealt out: about 64 chunks, none of less
+/// than 2^17 multiplications, each at most 16 panels wide.
 struct TileGrid {
   std::int64_t groups, panels, high, wide;
   TileGrid(std::int64_t group_count, std::int64_t panel_count, std::int64_t tile_work)
@@ -94,8 +94,8 @@ struct TileGrid {
   }
 };
 
-/// Sees C as its transpose, with the operands exchanged, where that wastes fewer lanes: few columns, many
-/// rows.
+/// Sees C as its transpose, with the operands exchanged,
+/// where that wastes fewer lanes: few columns, many rows.
 inline bool gemm_should_swap(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t rows,
                              std::int64_t columns) {
   const auto cost = [&](std::int64_t height, std::int64_t width) {  // in rows of one register and one k

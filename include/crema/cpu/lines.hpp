@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // lines: element-wise code at full vector width, written once, for layers and for users' layers.
 //
-//   lines<T>(cpu, n, [=](auto& y, const auto& x) CREMA_ALWAYS_INLINE { y = x > 0 ? x : x * slope; }, top,
-//   bottom);
+//   lines<T>(cpu, n, [=](auto& y, const auto& x) CREMA_ALWAYS_INLINE { y = x > 0 ? x : x * slope; }, top, bottom);
 //
 // The body is compiled once per instruction set. It gets registers by reference: y holds the old elements at
 // `top` and its new value is stored there; then one for each further pointer. + - * /, comparisons, ?:, vexp
@@ -33,8 +32,8 @@ namespace crema::inline CREMA_ABI::avx512 {
 
 namespace crema::inline CREMA_ABI {
 
-/// body(y, x...) over n contiguous elements at y and at each x. An x may be y; otherwise they must not
-/// overlap.
+/// body(y, x...) over n contiguous elements at y and at
+/// each x. An x may be y; otherwise they must not overlap.
 template <class T, class F, class... X>
 void lines(Cpu& cpu, std::int64_t n, const F& body, T* y, const X*... x) {
   cpu.parallel_range(n, elementwise_grain, [&](std::int64_t first, std::int64_t last) {

@@ -3,8 +3,8 @@
 // over n channels), or 1 + alpha / n^2 * (sum over an n x n window of one channel). scale is kept from
 // forward to backward:
 //
-//   dx_i = dy_i scale_i^-beta - 2 alpha beta / n * x_i * sum over the windows j that hold i of dy_j x_j
-//   scale_j^(-beta-1)
+//   dx_i = dy_i scale_i^-beta
+//          - 2 alpha beta / n * x_i * sum over the windows j that hold i of dy_j x_j scale_j^(-beta-1)
 #pragma once
 
 #include <cmath>

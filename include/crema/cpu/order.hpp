@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Order conversion on the CPU: between Caffe's N,C,H,W and the net's native order, by 16 x 16 register
-// transposes.
+// Order conversion on the CPU: between Caffe's N,C,H,W and
+// the net's native order, by 16 x 16 register transposes.
 //
-//   convert(cpu, canonical, native);                                     // View<const T, Cpu> to View<T,
-//   Cpu> convert(cpu, native_diff, canonical_diff, {.add = true}); convert(cpu, canonical_diff, native_diff,
-//   {.dead_lanes = DeadLanes::zero});
+//   convert(cpu, canonical, native);                          // View<const T, Cpu> to View<T, Cpu>
+//   convert(cpu, native_diff, canonical_diff, {.add = true});
+//   convert(cpu, canonical_diff, native_diff, {.dead_lanes = DeadLanes::zero});
 //
-// Any number of images, channels and pixels, any pitch; 10 to 20 GB/s per core, counted as bytes read and
-// written.
+// Any number of images, channels and pixels, any pitch; 10
+// to 20 GB/s per core, counted as bytes read and written.
 #pragma once
 
 #include "crema/cpu/elementwise.hpp"

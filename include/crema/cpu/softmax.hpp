@@ -77,8 +77,8 @@ void softmax_backward(Cpu& b, int axis, View<const T, Cpu> y, View<const T, Cpu>
   });
 }
 
-/// Sum of -log(max(p[label], smallest float)) and how many labels were counted. `labels`: outer x inner,
-/// canonical.
+/// Sum of -log(max(p[label], smallest float)) and how many
+/// labels were counted. `labels`: outer x inner, canonical.
 template <class T>
 SoftmaxLossSum softmax_loss_forward(Cpu&, int axis, View<const T, Cpu> p, View<const T, Cpu> labels,
                                     bool has_ignore, int ignore) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vectors: one register of each instruction set, with the arithmetic that kernels need, in namespaces
-// crema::avx512, crema::avx2 and crema::baseline. Everything is GCC's vector extension (g++ and clang): v = a
-// * b + c fuses to FMA inside a region, a > b gives a mask, mask ? a : b selects.
+// crema::avx512, crema::avx2 and crema::baseline. Everything is GCC's vector extension (g++ and clang):
+// v = a * b + c fuses to FMA inside a region, a > b gives a mask, mask ? a : b selects.
 //
 // The namespaces hold the same names on purpose: kernels/*.inl is written once against them. No vector type
 // may be wider than its set's register: g++ falls to a tenth of the speed.

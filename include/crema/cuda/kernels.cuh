@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The device code, for the one nvcc unit of a program: every launcher of cuda/launchers.hpp, for float and
-// double.
+// The device code, for the one nvcc unit of a program: every
+// launcher of cuda/launchers.hpp, for float and double.
 //
 // Sums are taken in an order that depends on sizes alone: equal bits from run to run on one kind of device.
 #pragma once

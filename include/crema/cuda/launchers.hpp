@@ -46,8 +46,8 @@ void launch_softmax_loss_backward(cudaStream_t, const Classes&, const T* p, cons
 
 template <class T>
 void launch_sgd(cudaStream_t, const SgdRule<T>&, std::int64_t n, T* w, const T* g, T* h);
-/// partial[0] = the sum of squares, or how many elements are not finite; partial has reduction_blocks + 1
-/// elements.
+/// partial[0] = the sum of squares, or how many elements are
+/// not finite; partial has reduction_blocks + 1 elements.
 inline constexpr int reduction_blocks = 512;
 template <class T>
 void launch_sum_of_squares(cudaStream_t, std::int64_t n, const T* x, double* partial);

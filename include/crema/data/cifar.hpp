@@ -20,8 +20,8 @@ inline std::size_t cifar_label_bytes(std::size_t file_size) {
                                                : 0;
 }
 
-/// All records of some files, in order; CIFAR-100 with its fine labels. Throws DataError with path and
-/// record.
+/// All records of some files, in order; CIFAR-100 with its
+/// fine labels. Throws DataError with path and record.
 inline std::shared_ptr<MemoryDataset> read_cifar(const std::vector<std::string>& paths,
                                                  const Limits& limits = {}) {
   std::vector<std::uint8_t> pixels;

@@ -2,8 +2,7 @@
 // IDX, the format of MNIST and Fashion-MNIST: two zero bytes, a type byte (8: unsigned bytes), the number of
 // axes, the extents as big-endian 32-bit numbers, then the values. Plain or gzipped.
 //
-//   auto train = read_idx("train-images-idx3-ubyte.gz");    // labels from train-labels-idx1-ubyte.gz beside
-//   it
+//   auto train = read_idx("train-images-idx3-ubyte.gz");    // labels: train-labels-idx1-ubyte.gz beside it
 #pragma once
 
 #include <sys/stat.h>

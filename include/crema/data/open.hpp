@@ -2,8 +2,7 @@
 // open_dataset: the dataset behind a prototxt's `source`, recognised by its bytes, and only if it lies under
 // a folder that the host allows.
 //
-//   auto data = open_dataset("train-images-idx3-ubyte.gz", {"models/lenet",
-//   "/usr/share/datasets/fashion-mnist"});
+//   auto data = open_dataset("train-images-idx3-ubyte.gz", {"models/lenet", "/usr/share/datasets/fashion-mnist"});
 #pragma once
 
 #include <dirent.h>

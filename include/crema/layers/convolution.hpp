@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution: y[o] = b[o] + sum over c, ky, kx of w[o, c, ky, kx] * x[c, ...]; cross-correlation, as in
-// Caffe.
+// Convolution: y[o] = b[o] + sum over c, ky, kx of w[o, c,
+// ky, kx] * x[c, ...]; cross-correlation, as in Caffe.
 //
-//   layer("Convolution", "conv1", {"data"}, {"conv1"}, ConvolutionOptions{.num_output = 20, .kernel_size =
-//   {5}});
+//   layer("Convolution", "conv1", {"data"}, {"conv1"}, ConvolutionOptions{.num_output = 20, .kernel_size = {5}});
 //
 // N x C x H x W in and out; output extents round down: (in + 2 pad - dilation (kernel - 1) - 1) / stride + 1.
 // Weights O x C/group x KH x KW, bias O. Several bottoms share the weights and make as many tops.

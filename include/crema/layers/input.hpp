@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Input: the blobs that a program, or a Batcher, fills.
 //
-//   layer("Input", "data", {}, {"data", "label"}, InputOptions{.shape = {{.dim = {64, 1, 28, 28}}, {.dim =
-//   {64}}}});
+//   layer("Input", "data", {}, {"data", "label"},
+//         InputOptions{.shape = {{.dim = {64, 1, 28, 28}}, {.dim = {64}}}});
 //
 // One shape for each top, or one for all. It is the capacity: Net::reshape makes the batch smaller for free.
 #pragma once

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SoftmaxWithLoss: the multinomial logistic loss of a softmax, -log p[label], summed over samples (and
-// positions).
+// SoftmaxWithLoss: the multinomial logistic loss of a softmax,
+// -log p[label], summed over samples (and positions).
 //
 //   layer("SoftmaxWithLoss", "loss", {"ip2", "label"}, {"loss"});
 //

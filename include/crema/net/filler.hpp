@@ -2,11 +2,15 @@
 // Fillers: Caffe's seven ways of making initial weights, drawn by Philox from (seed, parameter name,
 // element), so that a layer's weights do not depend on which layers stand around it.
 //
-//   constant   value                      uniform   U(min, max)               gaussian  N(mean, std), sparse:
-//   see below xavier     U(-s, s), s = sqrt(3 / n)  msra      N(0, sqrt(2 / n))         bilinear  upsampling
-//   weights of a Deconvolution positive_unitball   U(0, 1), each row (axis 0) scaled to sum 1
-// n by variance_norm: fan_in = count / shape[0], fan_out = count / shape[1], average of both. gaussian with
-// sparse = s >= 0 keeps each weight with probability s / shape[0].
+//   constant            value
+//   uniform             U(min, max)
+//   gaussian            N(mean, std); with sparse = s >= 0 each weight is kept with probability s / shape[0]
+//   xavier              U(-s, s), s = sqrt(3 / n)
+//   msra                N(0, sqrt(2 / n))
+//   positive_unitball   U(0, 1), each row (axis 0) scaled to sum 1
+//   bilinear            the upsampling weights of a Deconvolution
+//
+// n by variance_norm: fan_in = count / shape[0], fan_out = count / shape[1], average of both.
 #pragma once
 
 #include <cmath>

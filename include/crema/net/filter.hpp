@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filter: which layers of a NetSpec belong to a phase, level and set of stages (Caffe's include and exclude
-// rules).
+// Filter: which layers of a NetSpec belong to a phase, level
+// and set of stages (Caffe's include and exclude rules).
 //
 // A rule holds when all of it holds: phase equal, min_level <= level <= max_level, every `stage` present, no
 // `not_stage` present. A layer with include rules is in when one holds, one with exclude rules is out when

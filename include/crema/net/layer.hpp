@@ -6,8 +6,9 @@
 //   static constexpr std::string_view type = "ReLU";                              // Caffe's type string
 //   static Plan plan(const LayerSpec&, std::span<const Shape> bottom);            // what it asks for
 //   explicit ReLU(const LayerSpec&);
-//   Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot> top);   // optional: run lists,
-//   packed copies void forward(B&, const Forward<T, B>&); void backward(B&, const Backward<T, B>&);
+//   Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot> top);   // optional: run lists
+//   void forward(B&, const Forward<T, B>&);
+//   void backward(B&, const Backward<T, B>&);
 //
 // Axis 0 of every view is live: it may be less than what prepare saw. Nothing may allocate in forward or
 // backward. Dead lanes (core/layout.hpp): forward leaves finite data in them, backward leaves zeros.
@@ -24,8 +25,8 @@
 
 namespace crema::inline CREMA_ABI {
 
-/// Where a job stands. All random numbers are drawn from (seed, layer, iteration, part, global sample,
-/// element).
+/// Where a job stands. All random numbers are drawn from
+/// (seed, layer, iteration, part, global sample, element).
 struct Step {
   Phase phase = Phase::train;
   std::uint64_t seed = 0;
@@ -35,8 +36,8 @@ struct Step {
   const Cancel* cancel = nullptr;
 };
 
-/// A loss or metric as a weighted sum: value = sum / weight. Sums and weights add over ranks, parts and
-/// batches.
+/// A loss or metric as a weighted sum: value = sum / weight.
+/// Sums and weights add over ranks, parts and batches.
 struct Loss {
   double sum = 0, weight = 0;
   double value() const { return weight == 0 ? 0 : sum / weight; }

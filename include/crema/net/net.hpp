@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Net: a static graph of layers with all its memory. Batches come from outside, gradients leave through a
-// sink.
+// Net: a static graph of layers with all its memory. Batches
+// come from outside, gradients leave through a sink.
 //
 //   Net<float, Cpu> net(cpu, spec, all_layers<float, Cpu>(), {.phase = Phase::train, .seed = 1});
 //   net.write("data", pixels);  net.write("label", labels);
 //   std::span<const Loss> loss = net.forward(step);
 //   StoreGradients<float, Cpu> store;
-//   net.backward(step, loss_scales(net.outputs(), loss), store);       // net.gradients() holds
-//   d(objective)/d(parameters)
+//   net.backward(step, loss_scales(net.outputs(), loss), store);
+//   net.gradients();                                            // d(objective) / d(parameters)
 //
-// The objective is the sum over losses of loss_weight * sum / weight. A step allocates nothing and plans
-// nothing.
+// The objective is the sum over losses of loss_weight * sum
+// / weight. A step allocates nothing and plans nothing.
 #pragma once
 
 #include <memory>
@@ -192,8 +192,8 @@ class Net {
   std::vector<Loss> losses_;
 };
 
-/// loss_weight / weight for each loss: what backward() wants on one rank with one part per step. Metrics get
-/// 0.
+/// loss_weight / weight for each loss: what backward()
+/// wants on one rank with one part per step. Metrics get 0.
 template <class Outputs>
 void loss_scales(const Outputs& outputs, std::span<const Loss> losses, std::span<double> scale) {
   for (std::size_t k = 0; k < outputs.size(); ++k)

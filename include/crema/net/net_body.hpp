@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bodies of net/net.hpp, which is the header to include: how a Net gets its memory and its views, and a
-// step.
+// The bodies of net/net.hpp, which is the header to include:
+// how a Net gets its memory and its views, and a step.
 #pragma once
 
 #include "crema/net/net.hpp"

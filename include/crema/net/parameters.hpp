@@ -2,13 +2,12 @@
 // Parameters: all learned weights of a net in one flat buffer, in Caffe's order and shapes, the same on every
 // backend and instruction set. The optimiser is one pass over it, an all-reduce is one range of it.
 //
-//   for (const Segment& s : net.parameters()->segments()) ...      // s.layer, s.param, s.offset, s.count
-//   std::span<float> w = net.parameters()->edit();                 // bumps version(): packed copies are made
-//   again
+//   for (const Segment& s : net.parameters()->segments()) ...   // s.layer, s.param, s.offset, s.count
+//   std::span<float> w = net.parameters()->edit();              // bumps version(): packed copies are stale
 //
-// Segments start at multiples of 16 elements; the gaps are zero and stay zero. The buffer is shared by a
-// training net and its test nets. State that is not learned (BatchNorm's averages) lies in a buffer of its
-// own.
+// Segments start at multiples of 16 elements; the gaps are zero and stay
+// zero. The buffer is shared by a training net and its test nets. State
+// that is not learned (BatchNorm's averages) lies in a buffer of its own.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plan: what a layer asks for. A pure function of its spec and its bottoms' shapes; it knows no scalar and no
-// backend.
+// Plan: what a layer asks for. A pure function of its spec
+// and its bottoms' shapes; it knows no scalar and no backend.
 //
 //   static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
-//     return {.top = {{.shape = bottom[0], .in_place_of = 0}}, .bottom_any_order = {true}, .top_any_order =
-//     {true},
+//     return {.top = {{.shape = bottom[0], .in_place_of = 0}},
+//             .bottom_any_order = {true}, .top_any_order = {true},
 //             .backward_reads = Reads::top};
 //   }
 //

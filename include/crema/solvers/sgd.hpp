@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SGD with momentum: h = momentum h + rate (g + decay w), w -= h. The rate is inside the momentum, as in
-// Caffe.
+// SGD with momentum: h = momentum h + rate (g + decay w), w
+// -= h. The rate is inside the momentum, as in Caffe.
 #pragma once
 
 #include "crema/solvers/solver.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The field tables of the layer options in spec/layer_options.hpp: Caffe's field number and name for every
-// member.
+// The field tables of the layer options in spec/layer_options.hpp:
+// Caffe's field number and name for every member.
 #pragma once
 
 #include "crema/spec/layer_options.hpp"

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // LayerSpec: one layer of a net, as a value.
 //
-//   LayerSpec conv = layer("Convolution", "conv1", {"data"}, {"conv1"}, ConvolutionOptions{.num_output = 20,
-//   .kernel_size = {5}}); ConvolutionOptions o = read_options<ConvolutionOptions>(conv);
+//   LayerSpec conv = layer("Convolution", "conv1", {"data"}, {"conv1"}, ConvolutionOptions{.num_output = 20});
+//   ConvolutionOptions o = read_options<ConvolutionOptions>(conv);
 #pragma once
 
 #include "crema/spec/other_schema.hpp"
 
 namespace crema::inline CREMA_ABI {
 
-/// A blob in a file: weights, a mean image, a solver's history. Either `shape` or Caffe's legacy four
-/// extents.
+/// A blob in a file: weights, a mean image, a solver's
+/// history. Either `shape` or Caffe's legacy four extents.
 struct BlobSpec {
   std::optional<int> num = {}, channels = {}, height = {}, width = {};
   std::vector<float> data = {}, diff = {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Message: a protobuf message as an ordered tree of fields, before and after it has types. Prototxt and
-// binary readers make one, printers and writers take one; what no schema knows is kept in it and written
-// back.
+// Message: a protobuf message as an ordered tree of fields, before and
+// after it has types. Prototxt and binary readers make one, printers and
+// writers take one; what no schema knows is kept in it and written back.
 //
 // A number is kept as 64 bits: integers, bools and enums sign-extended, a float as its 32 bits, a double as
 // its 64.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NetSpec: a net as a value: prototxt, .caffemodel and C++ are three spellings of it.
 //
-//   NetSpec net{.name = "tiny", .layers = {layer("Input", "in", {}, {"x"}, InputOptions{.shape = {{{64,
-//   2}}}}), ...}};
+//   NetSpec net{.name = "tiny", .layers = {layer("Input", "in", {}, {"x"}, InputOptions{.shape = {{{64, 2}}}}), ...}};
 #pragma once
 
 #include "crema/spec/layer_spec.hpp"

@@ -4,8 +4,8 @@
 //   NetSpec net = parse_net(text, "lenet.prototxt");
 //   std::string again = print(net);
 //
-// A file with mistakes gives one ParseError with a line "file:line:column: what" for each, Limits::errors at
-// most.
+// A file with mistakes gives one ParseError with a line
+// "file:line:column: what" for each, Limits::errors at most.
 #pragma once
 
 #include <cmath>

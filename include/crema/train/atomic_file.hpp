@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole files, written so that a reader sees the old file or the new one, never a part.
 //
-//   write_file("report.html", html);                    // "report.html.partial", fsync, rename, fsync of the
-//   folder PendingFile a("x.caffemodel", m), b("x.solverstate", s);  a.commit();  b.commit();   // both are
-//   on disk first
+//   write_file("report.html", html);      // "report.html.partial", fsync, rename, fsync of the folder
+//   PendingFile a("x.caffemodel", m), b("x.solverstate", s);     // both are on disk
+//   a.commit();  b.commit();                                     // before either gets its name
 //
 // Every failure is a DataError with the path and the system's reason; what was half written is removed.
 #pragma once

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Observer: who is told what happens in a training job: logs, progress bars, reports.
 //
-//   struct Losses final : Observer { void on_step(const StepInfo& s) override { losses.push_back(s.loss); }
-//   };
+//   struct Losses final : Observer { void on_step(const StepInfo& s) override { losses.push_back(s.loss); } };
 //
 // Calls come from the thread that trains, in the order of events. What they are given lives during the call.
 #pragma once

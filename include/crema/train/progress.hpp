@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ProgressBar: one line on a terminal that is written over: share done, rate, time left, loss, last test.
 //
-//   ProgressBar bar([](std::string_view s) { std::fwrite(s.data(), 1, s.size(), stderr); },
-//   terminal_columns); trainer.add(bar);
+//   ProgressBar bar([](std::string_view s) { std::fwrite(s.data(), 1, s.size(), stderr); }, terminal_columns);
+//   trainer.add(bar);
 //
 //   [=============>               ] 4690/9380  7.9k img/s  0:38 left  loss 0.2134  accuracy 0.9021
 //

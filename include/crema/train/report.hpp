@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Report: what happened in a training job as one self-contained HTML page: curves, the net, settings,
-// machine.
+// Report: what happened in a training job as one self-contained
+// HTML page: curves, the net, settings, machine.
 //
 //   Report report;
 //   trainer.add(report);  trainer.run();

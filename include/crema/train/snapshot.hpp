@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Snapshots: <prefix>_iter_N.caffemodel, which Caffe reads, and <prefix>_iter_N.solverstate, the commit
-// point.
+// Snapshots: <prefix>_iter_N.caffemodel, which Caffe reads,
+// and <prefix>_iter_N.solverstate, the commit point.
 //
 //   SnapshotPaths p = save_snapshot(cpu, "run/lenet", net, solver, {.iteration = 500, .seed = 1, ...});
 //   std::string state = newest_snapshot("run/lenet").state;             // "" if there is none that verifies

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // BatchSource: where the batches of a net come from. DatasetSource: a Batcher behind that interface.
 //
-//   DatasetSource<float> source(dataset, {.scale = 1 / 256.f}, {.batch = 64, .seed = 1, .shuffle = true},
-//   "data", "label"); feed(net, source.next());
+//   DatasetSource<float> source(dataset, {.scale = 1 / 256.f}, {.batch = 64, .shuffle = true}, "data", "label");
+//   feed(net, source.next());
 #pragma once
 
 #include <algorithm>

@@ -4,8 +4,8 @@
 //   std::string svg = draw({.title = "loss", .x_label = "iteration", .series = {{"train", points}}});
 //   std::string net = draw_net(net.plan());
 //
-// Colours are CSS variables and classes (train/report.hpp has them), so that one picture suits light and
-// dark.
+// Colours are CSS variables and classes (train/report.hpp
+// has them), so that one picture suits light and dark.
 #pragma once
 
 #include <algorithm>

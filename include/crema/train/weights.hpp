@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights of a net as a NetSpec with blobs, which is what a .caffemodel holds, and back: copied by layer
-// name.
+// Weights of a net as a NetSpec with blobs, which is what a
+// .caffemodel holds, and back: copied by layer name.
 //
 //   std::string bytes = write_wire(with_weights(cpu, net));
 //   CopyReport report = copy_weights(cpu, net, parse_wire<NetSpec>(bytes, path));

@@ -146,8 +146,8 @@ void line_sums(const T* dy, std::int64_t pixels, std::ptrdiff_t step, int n, T* 
   }
 }
 
-/// Rows of a canonical convolution: M output channels of one output row, columns in vectors, weights
-/// [channel][tap][M].
+/// Rows of a canonical convolution: M output channels of one
+/// output row, columns in vectors, weights [channel][tap][M].
 template <class T, int M>
 void direct_convolution(const T* weights, int channels, const std::int64_t* tap_offset, int taps, const T* x,
                         std::int64_t plane, const T* bias, T* y, std::int64_t y_plane, int n) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One vector register and its helpers; included by cpu/vec.hpp once per instruction set, which sets
-// register_bytes.
+// One vector register and its helpers; included by cpu/vec.hpp
+// once per instruction set, which sets register_bytes.
 //
 //   vec<T>   V<T>::n lanes of T          ivec<T>  the same lanes as integers: masks, indices, bits
 //   load loadu store storeu set          aligned and unaligned access, broadcast
@@ -100,8 +100,7 @@ inline CREMA_ALWAYS_INLINE auto sum(X v) {
   return fold<int{sizeof(X) / sizeof(v[0])} / 2>(v)[0];
 }
 
-// ---------------------------------------------------------------------------------------------- functions of
-// a vector
+// --- functions of a vector
 
 template <class X>
 inline CREMA_ALWAYS_INLINE X sqrt(X v) {
@@ -151,8 +150,7 @@ inline CREMA_ALWAYS_INLINE X log(X v) {
   return v;
 }
 
-// -------------------------------------------------------------------------------------------------------
-// transposition
+// --- transposition
 
 /// Interleaves the lower (High = 0) or upper halves of every 16-byte quarter.
 template <int PerQuarter, int N, int High>
