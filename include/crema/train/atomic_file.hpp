@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "crema/core/descriptor.hpp"
 #include "crema/core/error.hpp"
 #include "crema/core/text.hpp"
 
@@ -32,22 +33,6 @@ namespace detail {
   if (error == ENOENT || error == ENOTDIR) hint = ": make the folder first";
   throw DataError(cat("cannot write ", path, ": ", std::generic_category().message(error), hint));
 }
-
-/// An open file that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  /// Closes now; false if the system reports a late error.
-  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
-
- private:
-  int fd_;
-};
 }  // namespace detail
 
 /// The folder part of a path, "." if it has none.
