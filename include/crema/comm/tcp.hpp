@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// TcpCommunicator: a Communicator over a World's TCP links; needs nothing but the system.
+//
+//   World world(options);   Communicator& comm = world.communicator();
+//
+// Collectives run one after the other, in the order they were started; messages run beside them. Nothing moves
+// but in calls: start_...(), progress(), done(), probe() and wait(). A wait looks again and again for 50 us and
+// then sleeps in poll(). Sums: see tcp_collective.hpp for their order. Two processes on one machine, 2 cores: see
+// bench/comm. A rank that is lost is named at once, by the world's control connections if not by its own links.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "crema/comm/control.hpp"
+#include "crema/comm/tcp_collective.hpp"
+#include "crema/comm/tcp_messages.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+class TcpCommunicator final : public Communicator {
+ public:
+  /// Links to all ranks, the own place empty, one for collectives and one for messages. `control` outlives it,
+  /// and may be null where there is one rank.
+  TcpCommunicator(int own_rank, int ranks, double seconds, std::vector<detail::Descriptor> collectives,
+                  std::vector<detail::Descriptor> messages, detail::Control* control)
+      : Communicator(own_rank, ranks, seconds),
+        control_(control),
+        links_(std::move(collectives)),
+        messages_(own_rank, sized(std::move(messages), ranks)) {
+    links_ = sized(std::move(links_), ranks);
+  }
+
+  std::string_view name() const noexcept override { return "tcp"; }
+
+  std::optional<Message> probe(int from, int tag) override {
+    if (from != any_rank && (from < 0 || from >= size()))
+      throw CommError(cat("rank ", rank(), ": no sender ", from, " among ", size(), " ranks"));
+    guarded([&] { advance(); });
+    return messages_.probe(from, tag);
+  }
+  void progress() override {
+    guarded([&] { advance(); });
+  }
+  bool done(Ticket t) override {
+    guarded([&] { advance(); });
+    return !pending_.contains(t.id());
+  }
+  void wait(Ticket t, double seconds) override {
+    guarded([&] {
+      const Deadline deadline(seconds);
+      double idle_since = monotonic_seconds();
+      while (pending_.contains(t.id())) {
+        if (turn()) {
+          idle_since = monotonic_seconds();
+        } else if (monotonic_seconds() - idle_since > spin_seconds) {
+          if (!pending_.contains(t.id())) return;
+          if (deadline.over()) throw CommError(late_text(t, seconds));
+          sleep(deadline.left());
+        }
+        check_failure();
+      }
+    });
+  }
+  void abort(const std::string& why) noexcept override {
+    try {
+      if (!broken_.empty()) return;
+      broken_ = cat("rank ", rank(), ": ", why);
+      if (control_) control_->report_here(broken_);
+    } catch (...) {  // no memory for the words: the world ends without them, by this rank's leaving
+    }
+  }
+  std::string failure() const override {
+    return broken_.empty() && control_ ? control_->failure().text() : broken_;
+  }
+
+ private:
+  static constexpr double spin_seconds = 50e-6;
+
+  static std::vector<detail::Descriptor> sized(std::vector<detail::Descriptor> links, int ranks) {
+    links.resize(static_cast<std::size_t>(ranks));
+    return links;
+  }
+
+  Ticket start(Operation op) override {
+    const bool message = op.kind == Operation::send || op.kind == Operation::receive;
+    if (message && op.tag < 0) throw CommError(cat("rank ", rank(), ": tag ", op.tag, " is negative"));
+    const std::uint64_t id = ++last_ticket_;
+    guarded([&] {
+      pending_.emplace(id, op);
+      if (message)
+        messages_.start(op, id);
+      else
+        queue_.push_back({id, ++last_collective_});
+      turn();
+    });
+    return Ticket(id);
+  }
+
+  /// Runs f. A failure breaks the communicator, here and on all ranks, and is thrown as the verdict of all.
+  template <class F>
+  void guarded(F&& f) {
+    if (!broken_.empty()) throw CommError(broken_);
+    try {
+      check_failure();
+      f();
+      return;
+    } catch (const detail::LostRank& lost) {
+      const std::string during = running_ ? cat(" during ", running_->text()) : std::string();
+      broken_ = verdict(cat("rank ", lost.rank, " was lost: ", lost.why, during), true);
+    } catch (const CommError& e) {
+      broken_ = verdict(e.message(), false);
+    }
+    throw CommError(broken_);
+  }
+  /// What all ranks take for the reason. `witness`: this rank may have seen only what followed from it.
+  std::string verdict(const std::string& suspicion, bool witness) {
+    return control_ ? control_->verdict(suspicion, witness ? 0.5 : 0) : suspicion;
+  }
+  void check_failure() const {
+    if (control_) control_->failure().check();
+  }
+
+  void advance() {
+    while (turn()) {
+    }
+  }
+  /// One round over all links; whether anything went.
+  bool turn() {
+    bool moved = false;
+    if (!running_ && !queue_.empty()) {
+      const auto& [id, number] = queue_.front();
+      running_ = std::make_unique<detail::TcpCollective>(rank(), links_, pending_.at(id), number);
+    }
+    if (running_) {
+      moved = running_->advance();
+      if (running_->complete()) {
+        running_.reset();
+        pending_.erase(queue_.front().ticket);
+        queue_.pop_front();
+        moved = true;
+      }
+    }
+    if (moved && running_) return true;  // messages take their turn when the collective has to wait
+    moved |= messages_.advance();
+    for (const std::uint64_t id : messages_.take_finished()) pending_.erase(id);
+    return moved;
+  }
+  void sleep(double most) {
+    polls_.clear();
+    if (control_) polls_.push_back({control_->failure().wake().fd(), POLLIN, 0});
+    if (running_) running_->add_polls(polls_);
+    messages_.add_polls(polls_);
+    detail::poll_for(polls_.data(), polls_.size(), most);
+  }
+  std::string late_text(Ticket t, double seconds) const {
+    const Operation& op = pending_.at(t.id());
+    if (op.kind == Operation::send || op.kind == Operation::receive)
+      return cat("rank ", op.peer, op.kind == Operation::send ? " did not receive " : " did not send ",
+                 detail::elements_text(op.count, static_cast<std::uint8_t>(op.type)), " with tag ", op.tag,
+                 " within ", seconds, " s (rank ", rank(), " waited)");
+    return cat(running_->waits_for(), " did not do its part of ", running_->text(), " within ", seconds,
+               " s (rank ", rank(), " waited)");
+  }
+
+  struct Queued {
+    std::uint64_t ticket;
+    std::uint32_t number;
+  };
+
+  detail::Control* control_;
+  std::vector<detail::Descriptor> links_;
+  detail::TcpMessages messages_;
+  std::map<std::uint64_t, Operation> pending_;  // with what keeps their memory
+  std::deque<Queued> queue_;                    // collectives, the running one first
+  std::unique_ptr<detail::TcpCollective> running_;
+  std::vector<pollfd> polls_;
+  std::uint64_t last_ticket_ = 0;
+  std::uint32_t last_collective_ = 0;
+  std::string broken_;
+};
+
+}  // namespace crema
