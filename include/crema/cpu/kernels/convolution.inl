@@ -109,10 +109,10 @@ void weight_gradient_dot(const WeightGradientRow* row, int rows, const T* dy, co
       for (int l = 0; l < L; ++l) {
         vec<T> xv[B];
 #pragma GCC unroll 8
-        for (int j = 0; j < B; ++j) xv[j] = load(in + j * 16 + l * n);
+        for (int j = 0; j < B; ++j) xv[j] = in_register(load(in + j * 16 + l * n));
 #pragma GCC unroll 8
         for (int i = 0; i < A; ++i) {
-          const vec<T> dv = load(d + i * 16 + l * n);
+          const vec<T> dv = in_register(load(d + i * 16 + l * n));
 #pragma GCC unroll 8
           for (int j = 0; j < B; ++j) acc[i * B + j] += dv * xv[j];
         }

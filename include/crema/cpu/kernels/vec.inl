@@ -71,6 +71,18 @@ inline CREMA_ALWAYS_INLINE X vmin(X a, X b) {
   return a < b ? a : b;
 }
 
+/// v, in a register from here on: g++ would load it again for each of up to three uses.
+template <class X>
+inline CREMA_ALWAYS_INLINE X in_register(X v) {
+#if defined(__x86_64__)
+  if constexpr (register_bytes == 64)
+    asm("" : "+v"(v));
+  else
+    asm("" : "+x"(v));
+#endif
+  return v;
+}
+
 /// Lanes of a and b by index, as __builtin_shufflevector: Index::at(i) for lane i, b's lanes follow a's.
 template <class Index, class X, std::size_t... I>
 inline CREMA_ALWAYS_INLINE X shuffle(X a, X b, std::index_sequence<I...>) {
