@@ -17,8 +17,10 @@ ARROWS = {  # a folder may include these (arrows are transitive, written out)
     "layers": {"core", "spec", "net", "layers", "cpu", "cuda"},
     "solvers": {"core", "spec", "net", "solvers", "cpu", "cuda"},
     "data": {"core", "spec", "data"},
-    "train": {"core", "spec", "net", "solvers", "data", "train"},
-    "caffe": {"core", "spec", "cpu", "cuda", "net", "layers", "solvers", "data", "train", "caffe"},
+    "comm": {"core", "comm"},
+    "train": {"core", "spec", "net", "solvers", "data", "comm", "train"},
+    "parallel": {"core", "spec", "net", "solvers", "data", "comm", "train", "parallel"},
+    "caffe": {"core", "spec", "cpu", "cuda", "net", "layers", "solvers", "data", "comm", "train", "parallel", "caffe"},
 }
 HEAVY = {"iostream", "fstream", "sstream", "regex", "random", "chrono", "filesystem", "thread", "future", "functional", "ranges", "immintrin.h"}
 LIGHT = {"core", "spec", "cpu", "net", "layers", "solvers"}

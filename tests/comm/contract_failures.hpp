@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// The second half of the contract: what a Communicator does when something is wrong. See contract.hpp.
+#pragma once
+
+#include <unistd.h>
+
+#include "contract.hpp"
+
+namespace contract {
+
+inline bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// What a call threw; "" if it did not.
+template <class F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const CommError& e) {
+    return e.message();
+  }
+  return {};
+}
+/// After a failure: every later call says the same, and so does failure().
+inline void require_broken(Communicator& c, const std::string& why) {
+  std::vector<float> x(10);
+  const auto same = [&](const std::string& e, const char* call) {
+    require(e == why, cat("after '", why, "' ", call, " says '", e, "'"));
+  };
+  same(c.failure(), "failure()");
+  same(error_of([&] { c.progress(); }), "progress()");
+  same(error_of([&] { c.start_all_reduce(std::span(x)); }), "start_all_reduce()");
+  same(error_of([&] { c.start_send(std::span<const float>(x), 0, 1); }), "start_send()");
+  same(error_of([&] { c.wait(Ticket(1)); }), "wait()");
+  same(error_of([&] { c.done(Ticket(1)); }), "done()");
+  same(error_of([&] { c.probe(any_rank, 1); }), "probe()");
+}
+/// Runs a body that all ranks have to fail; each error holds all these parts.
+inline void run_bad(const Subject& s, int ranks, double timeout, const Body& body,
+                    const std::vector<std::string>& parts) {
+  for (const std::string& e : s.launch(ranks, timeout, body)) {
+    require(!e.empty(),
+            cat("no error, where all ranks have to report: ", parts.empty() ? std::string() : parts[0]));
+    for (const std::string& part : parts) require(has(e, part), cat("'", e, "' does not say '", part, "'"));
+  }
+}
+/// Lets a communicator learn of a failure elsewhere; throws it. Sleeps for a while first.
+inline void learn(Communicator& c, double seconds = 0) {
+  usleep(static_cast<useconds_t>(seconds * 1e6));
+  for (const double end = monotonic_seconds() + 20; monotonic_seconds() < end; usleep(1000)) c.progress();
+  throw Error(cat("rank ", c.rank(), " learnt of no failure in 20 s"));
+}
+
+/// Wrong arguments break nothing.
+inline void arguments(const Subject& s, int ranks) {
+  run_good(s, ranks, [](Communicator& c) {
+    std::vector<float> x(10);
+    const std::span<const float> message(x);
+    const std::string rank = cat("rank ", c.rank());
+    require(has(error_of([&] { c.start_broadcast(std::span(x), c.size()); }), rank), "a root that is none");
+    require(has(error_of([&] { c.start_broadcast(std::span(x), -1); }), rank), "a negative root");
+    require(has(error_of([&] { c.start_send(message, c.size(), 1); }), rank), "a receiver that is none");
+    require(has(error_of([&] { c.start_receive(std::span(x), -2, 1); }), rank), "a sender that is none");
+    require(has(error_of([&] { c.start_send(message, 0, -1); }), rank), "a negative tag");
+    require(has(error_of([&] { c.probe(c.size(), 1); }), rank), "a probe of no rank");
+    require(c.failure().empty(), "no failure");
+    c.all_reduce(std::span(x));
+    require(c.rank() >= 0 && c.rank() < c.size() && !c.name().empty() && c.timeout() > 0,
+            "what it says of itself");
+  });
+}
+
+/// Rank 1 calls something else than the others, after a good call.
+inline void mismatch(const Subject& s, int ranks, const Body& usual, const Body& other,
+                     const std::vector<std::string>& parts) {
+  std::vector<std::string> all = parts;
+  all.insert(all.end(), {"rank 1", "rank 0"});
+  if (ranks > 2) all.pop_back();  // rank 1 may have met another
+  run_bad(
+      s, ranks, s.timeout,
+      [&](Communicator& c) {
+        std::vector<float> good(1000);
+        c.all_reduce(std::span(good));
+        const std::string e = error_of([&] {
+          (c.rank() == 1 ? other : usual)(c);
+          c.barrier();  // at the latest
+        });
+        require(!e.empty(), "no error");
+        require_broken(c, e);
+        throw CommError(e);
+      },
+      all);
+}
+inline void mismatches(const Subject& s, int ranks) {
+  if (ranks == 1) return;
+  const auto reduce = [](std::size_t n, Reduction r) {
+    return [n, r](Communicator& c) {
+      std::vector<float> x(n);
+      c.all_reduce(std::span(x), r);
+    };
+  };
+  const Body hundred = reduce(100, Reduction::sum);
+  mismatch(s, ranks, hundred, reduce(101, Reduction::sum), {"100 float32", "101 float32"});
+  mismatch(s, ranks, hundred, reduce(100, Reduction::max), {"sum", "max"});
+  mismatch(s, ranks, hundred,
+           [](Communicator& c) {
+             std::vector<std::int32_t> x(100);
+             c.all_reduce(std::span(x));
+           },
+           {"float32", "int32"});
+  mismatch(s, ranks, hundred, [](Communicator& c) { c.barrier(); }, {"all_reduce", "barrier"});
+  mismatch(s, ranks, hundred,
+           [](Communicator& c) {
+             std::vector<float> x(100);
+             c.reduce_scatter(std::span(x));
+           },
+           {"all_reduce", "reduce_scatter"});
+  const auto cast = [](int root) {
+    return [root](Communicator& c) {
+      std::vector<float> x(100);
+      c.broadcast(std::span(x), root);
+    };
+  };
+  mismatch(s, ranks, cast(0), cast(1), {"broadcast"});
+}
+
+/// A message that does not fit its receive.
+inline void wrong_message(const Subject& s, int ranks) {
+  for (const std::size_t n : {4, 100000})
+    run_bad(s, ranks, s.timeout,
+            [&](Communicator& c) {
+              const int last = c.size() - 1;
+              std::vector<float> out(n), in(n + 1);
+              const Ticket t = c.rank() == 0 ? c.start_send(std::span<const float>(out), last, 2) : Ticket();
+              if (c.rank() == last) c.receive(std::span(in), 0, 2);
+              c.wait(t);
+              learn(c);
+            },
+            {cat("rank ", ranks - 1)});
+}
+
+/// One rank does not come: the others' waits end in time and name it.
+inline void deadline(const Subject& s, int ranks) {
+  if (ranks == 1) return;
+  const double limit = 0.3, margin = 5;
+  const int late = ranks - 1;
+  const std::string name = cat("rank ", late);
+  const auto waits = [&](const std::function<Ticket(Communicator&, std::span<float>)>& start) {
+    run_bad(s, ranks, s.timeout,
+            [&](Communicator& c) {
+              auto x = std::make_shared<std::vector<float>>(1000);
+              c.all_reduce(std::span(*x));
+              if (c.rank() == late) learn(c, 2 * limit);
+              const double begin = monotonic_seconds();
+              const std::string e = error_of([&] { c.wait(start(c, std::span(*x)), limit); });
+              const double took = monotonic_seconds() - begin;
+              require(!e.empty() && took < limit + margin, cat("a wait of ", limit, " s took ", took, " s"));
+              require_broken(c, e);
+              throw CommError(e);
+            },
+            {name});
+  };
+  waits([](Communicator& c, std::span<float> x) { return c.start_all_reduce(x); });
+  waits([](Communicator& c, std::span<float> x) { return c.start_broadcast(x, c.size() - 1); });
+  waits([](Communicator& c, std::span<float>) { return c.start_barrier(); });
+  waits([](Communicator& c, std::span<float> x) { return c.start_receive(x, c.size() - 1, 1); });
+}
+/// The same with the communicator's own limit, on a single rank too.
+inline void own_timeout(const Subject& s, int ranks) {
+  run_bad(s, ranks, 0.3,
+          [](Communicator& c) {
+            std::vector<float> x(10);
+            if (c.rank() == 0) c.receive(std::span(x), c.size() - 1, 1);
+            learn(c);
+          },
+          {cat("rank ", ranks - 1)});
+}
+
+/// abort() on one rank ends the waits of all others, with its words; an exception does too.
+inline void aborts(const Subject& s, int ranks) {
+  run_bad(s, ranks, s.timeout,
+          [](Communicator& c) {
+            std::vector<float> x(300000);
+            c.all_reduce(std::span(x));
+            if (c.rank() == c.size() - 1) {
+              usleep(20000);
+              c.abort("the disk is full");
+              c.abort("and more");
+              require_broken(c, c.failure());
+              throw CommError(c.failure());
+            }
+            const std::string e = error_of([&] { c.all_reduce(std::span(x)); });
+            require_broken(c, e);
+            throw CommError(e);
+          },
+          {cat("rank ", ranks - 1), "the disk is full"});
+  const std::vector<std::string> errors = s.launch(ranks, s.timeout, [](Communicator& c) {
+    std::vector<float> x(300000);
+    for (int k = 0; k < 4; ++k) c.all_reduce(std::span(x));
+    if (c.rank() == c.size() - 1) throw DataError("a bad sample");
+    for (;;) c.all_reduce(std::span(x));
+  });
+  for (const std::string& e : errors)
+    require(has(e, cat("rank ", ranks - 1)) || has(e, "a bad sample"), cat("'", e, "' names no culprit"));
+}
+
+/// What was started when it broke keeps its memory as long as the communicator.
+inline void keeps(const Subject& s, int ranks) {
+  if (ranks == 1) return;
+  run_bad(s, ranks, s.timeout,
+          [](Communicator& c) {
+            if (c.rank() == c.size() - 1) learn(c, 0.1);
+            auto owner = std::make_shared<std::vector<float>>(1000);
+            const std::weak_ptr<std::vector<float>> watched = owner;
+            const std::span<float> data(*owner);
+            const Ticket t = c.start_all_reduce(data, Reduction::sum, std::move(owner));
+            require(!watched.expired(), "what is started is kept");
+            const std::string e = error_of([&] { c.wait(t, 0.05); });
+            require(!watched.expired(), "after a failure what was started is kept");
+            throw CommError(e);
+          },
+          {cat("rank ", ranks - 1)});
+}
+
+inline const Case failure_cases[] = {
+    {"wrong arguments", arguments},
+    {"calls that do not match", mismatches},
+    {"a message of another size", wrong_message},
+    {"a deadline", deadline},
+    {"the own timeout", own_timeout},
+    {"an abort", aborts},
+    {"memory of what failed", keeps},
+};
+
+}  // namespace contract
