@@ -6,7 +6,7 @@
 #include <cstring>
 #include <memory>
 
-#include "crema/comm/communicator.hpp"
+#include "crema/comm/call_text.hpp"
 #include "crema/comm/socket.hpp"
 
 namespace crema::inline CREMA_ABI::detail {
@@ -31,22 +31,8 @@ struct LostRank {
   std::string why;
 };
 
-/// "10 float32"
-inline std::string elements_text(std::uint64_t count, std::uint8_t type) {
-  constexpr const char* names[] = {"float32", "float64", "bfloat16", "int32", "int64", "uint8"};
-  return cat(count, " ", type < 6 ? names[type] : "of an unknown type");
-}
-/// "all_reduce (sum) of 10 float32"
 inline std::string call_text(const Frame& f) {
-  constexpr const char* kinds[] = {"broadcast", "all_reduce", "reduce_scatter", "all_gather", "barrier"};
-  constexpr const char* reductions[] = {" (sum)", " (max)", " (min)"};
-  if (f.kind == Operation::barrier) return "barrier";
-  std::string text = f.kind < 5 ? kinds[f.kind] : "an unknown call";
-  if ((f.kind == Operation::all_reduce || f.kind == Operation::reduce_scatter) && f.reduction < 3)
-    text += reductions[f.reduction];
-  text += cat(" of ", elements_text(f.count, f.type));
-  if (f.kind == Operation::broadcast) text += cat(" from rank ", f.peer);
-  return text;
+  return call_text(f.kind, f.type, f.reduction, f.count, f.peer);
 }
 inline Frame frame_of(const Operation& op, std::uint32_t id) {
   Frame f;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "crema/comm/threads.hpp"
+
+#include "catch.hpp"
+#include "contract_failures.hpp"
+#include "crema/comm/self.hpp"
+
+using namespace crema;
+
+namespace {
+
+std::vector<std::string> launch(int ranks, double timeout, const contract::Body& body) {
+  std::vector<std::string> errors(static_cast<std::size_t>(ranks));
+  ThreadWorld world(ranks, timeout);
+  try {
+    world.run([&](Communicator& comm) {
+      try {
+        body(comm);
+      } catch (const std::exception& e) {
+        errors[static_cast<std::size_t>(comm.rank())] = e.what();
+        throw;
+      }
+    });
+  } catch (const std::exception&) {
+  }
+  return errors;
+}
+std::vector<std::string> alone(int, double timeout, const contract::Body& body) {
+  SelfCommunicator comm(timeout);
+  try {
+    body(comm);
+  } catch (const std::exception& e) {
+    return {e.what()};
+  }
+  return {std::string()};
+}
+
+void run_contract(const contract::Subject& subject, std::initializer_list<int> counts) {
+  for (const auto& list : {std::span<const contract::Case>(contract::cases),
+                           std::span<const contract::Case>(contract::failure_cases)})
+    for (const contract::Case& c : list)
+      for (const int ranks : counts) {
+        INFO(c.name << ", " << ranks << " ranks");
+        CHECK_NOTHROW(c.run(subject, ranks));
+      }
+}
+
+}  // namespace
+
+TEST_CASE("threads: the contract of all communicators") {
+  contract::Subject subject;
+  subject.launch = launch;
+  run_contract(subject, {1, 2, 3, 4});
+}
+
+TEST_CASE("self: the contract of all communicators") {
+  contract::Subject subject;
+  subject.launch = alone;
+  run_contract(subject, {1});
+}
+
+TEST_CASE("threads: the exception that began it is the one that comes out") {
+  ThreadWorld world(3);
+  CHECK_THROWS_AS(world.run([](Communicator& comm) {
+    std::vector<float> x(1000);
+    comm.all_reduce(std::span(x));
+    if (comm.rank() == 2) throw DataError("bad sample");
+    for (;;) comm.all_reduce(std::span(x));
+  }),
+                  DataError);
+  CHECK(world.communicator(0).failure() == "rank 2: bad sample");
+  CHECK_THROWS_AS(ThreadWorld(0), SpecError);
+}
