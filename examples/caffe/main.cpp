@@ -30,9 +30,12 @@ void common(CLI::App& c, Flags& f) {
 /// CLI11's own parser takes "-solver" for "-s olver": the flags are rewritten first.
 std::vector<std::string> arguments(int argc, char** argv) {
   std::vector<std::string> out = crema::with_two_dashes(
-      {argv + 1, argv + argc}, {"solver", "snapshot", "weights", "model", "iterations", "phase", "gpu",
-                                "level", "stage", "sigint_effect", "sighup_effect", "threads", "seed",
-                                "report", "save", "data-root", "data_root", "help", "version"});
+      {argv + 1, argv + argc},
+      {"solver",   "snapshot",  "weights",       "model",         "iterations", "phase",   "gpu",
+       "level",    "stage",     "sigint_effect", "sighup_effect", "threads",    "seed",    "report",
+       "save",     "data-root", "data_root",     "help",          "version",    "ranks",   "shards",
+       "strategy", "tau",       "local-from",    "local_from",    "alpha",      "n-fetch", "n_fetch",
+       "n-push",   "n_push",    "delay",         "bfloat16"});
   std::reverse(out.begin(), out.end());  // the order in which CLI11 wants a vector
   return out;
 }
@@ -60,6 +63,29 @@ int run(int argc, char** argv) {
   on_train.add_option("--sighup_effect", f.sighup_effect, "what SIGHUP does: stop, snapshot or none")
       ->check(effect)
       ->capture_default_str();
+
+  on_train.add_option("--ranks", f.ranks, "ranks that train together, each a thread with a batch of its own")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  on_train
+      .add_option("--shards", f.shards,
+                  "virtual shards of the data, a multiple of the ranks (default: the ranks)")
+      ->check(CLI::NonNegativeNumber);
+  crema::StrategyOptions& s = f.strategy;
+  on_train.add_option("--strategy", s.name, "how ranks agree")
+      ->check(CLI::IsMember({"synchronous", "local_sgd", "easgd", "eamsgd", "downpour", "bounded_delay"}))
+      ->capture_default_str();
+  on_train.add_option("--tau", s.tau, "local_sgd, easgd, eamsgd: steps between meetings")
+      ->capture_default_str();
+  on_train.add_option("--local-from,--local_from", s.local_from,
+                      "local_sgd: meets at every step until this iteration");
+  on_train.add_option("--alpha", s.alpha, "easgd, eamsgd: moving rate (default: 0.9 / ranks)");
+  on_train.add_option("--n-fetch,--n_fetch", s.n_fetch, "downpour: steps between fetches")
+      ->capture_default_str();
+  on_train.add_option("--n-push,--n_push", s.n_push, "downpour: steps between pushes")->capture_default_str();
+  on_train.add_option("--delay", s.delay, "bounded_delay: steps that a worker may be ahead")
+      ->capture_default_str();
+  on_train.add_flag("--bfloat16", s.bfloat16, "synchronous: gradients travel as bfloat16");
 
   CLI::App& on_test = *app.add_subcommand("test", "score a model");
   on_test.add_option("--model", f.model, "the net's prototxt")->required();

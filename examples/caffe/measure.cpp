@@ -42,8 +42,9 @@ void run_once(Net<float, Cpu>& net, BatchSource<float>* source, const Step& step
     into += now - last, last = now;
   };
   if (source) {
-    if (samples(source->next()) == 0) source->seek(0);  // a test source ends: begin again
-    feed(net, source->next());
+    auto batch = source->next();
+    if (samples(batch) == 0) source->seek(0), batch = source->next();  // a test source ends: begin again
+    feed(net, batch);
   }
   lap(t.fetch);
   const int n = static_cast<int>(t.forward.size());

@@ -5,6 +5,7 @@
 #include "crema/caffe/job.hpp"
 #include "crema/cpu/cpu.hpp"
 #include "crema/layers/all.hpp"
+#include "crema/parallel/all.hpp"
 #include "crema/train/log.hpp"
 
 /// Flags of all commands, named as Caffe's.
@@ -12,8 +13,9 @@ struct Flags {
   std::string solver, snapshot, model, report, save;
   std::vector<std::string> weights, data_roots, stages;
   std::string sigint_effect = "stop", sighup_effect = "snapshot", phase = "TRAIN", gpu;
-  int iterations = 50, threads = 0, level = 0;
+  int iterations = 50, threads = 0, level = 0, ranks = 1, shards = 0;
   std::optional<std::uint64_t> seed;
+  crema::StrategyOptions strategy;
 };
 
 int train(const Flags&);

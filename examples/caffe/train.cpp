@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "crema/caffe/export.hpp"
+#include "crema/comm/threads.hpp"
 #include "crema/train/progress.hpp"
 #include "crema/train/report.hpp"
 #include "program.hpp"
@@ -108,18 +109,33 @@ int terminal_columns() {
 
 }  // namespace
 
-int train(const Flags& f) {
-  Cpu cpu = make_cpu(f);
+namespace {
+
+/// One rank's job; rank 0 speaks, saves and takes signals. `comm` is null where there is one rank.
+void train_rank(const Flags& f, const SolverSpec& spec, Communicator* comm) {
+  const int cores = f.threads > 0 ? f.threads : allowed_cores();
+  Cpu cpu({.threads = std::max(1, cores / f.ranks), .spin = f.ranks <= cores});
   const std::string isa(name_of(cpu.isa()));
-  const SolverSpec spec = read_solver(f.solver);
-  Job<float, Cpu> job(cpu, spec, all_layers<float, Cpu>(),
-                      {.data_roots = f.data_roots,
-                       .seed = f.seed,
-                       .level = f.level,
-                       .stages = f.stages,
-                       .after_step = signal_actions(f),
-                       .cancel = &cancel,
-                       .isa = isa});
+  const bool first = !comm || comm->rank() == 0;
+  JobOptions options{.data_roots = f.data_roots,
+                     .seed = f.seed,
+                     .level = f.level,
+                     .stages = f.stages,
+                     .cancel = &cancel,
+                     .isa = isa};
+  if (first) options.after_step = signal_actions(f);
+  std::unique_ptr<Strategy<float, Cpu>> strategy;
+  if (comm) {
+    options.shards = shards_of(*comm, f.strategy.name, f.shards);
+    strategy = make_strategy<float, Cpu>(*comm, f.strategy);
+  } else if (f.shards > 0) {
+    options.shards = {f.shards, 0, f.shards};
+  }
+  Job<float, Cpu> job(cpu, spec, all_layers<float, Cpu>(), options, std::move(strategy));
+  if (!first) {
+    job.trainer().run();
+    return;
+  }
   Log log(to_stderr);
   ProgressBar bar(to_stderr, terminal_columns());
   Report report;
@@ -132,5 +148,17 @@ int train(const Flags& f) {
   job.trainer().run();
   if (!f.save.empty()) save_weights(cpu, job.net(), f.save);
   if (!f.report.empty()) write_file(f.report, report.html(machine(cpu, f)));
+}
+
+}  // namespace
+
+int train(const Flags& f) {
+  const SolverSpec spec = read_solver(f.solver);
+  if (f.ranks == 1) {
+    train_rank(f, spec, nullptr);
+    return 0;
+  }
+  ThreadWorld world(f.ranks);
+  world.run([&](Communicator& comm) { train_rank(f, spec, &comm); });
   return 0;
 }

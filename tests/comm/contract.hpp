@@ -261,7 +261,7 @@ inline void messages(const Subject& s, int ranks) {
     std::vector<double> mine = filled(static_cast<std::size_t>(c.rank()) + 1, c.rank(), 0);
     const Ticket m = c.start_send(std::span<const double>(mine), 0, 3);
     for (int left = c.rank() == 0 ? c.size() : 0; left > 0; --left) {
-      std::optional<Message> found;
+      std::optional<Incoming> found;
       while (!found) found = c.probe(any_rank, 3);
       const auto n = static_cast<std::size_t>(found->from) + 1;
       require(found->tag == 3 && found->bytes == n * sizeof(double), "what was probed");

@@ -3,6 +3,7 @@
 #include "crema/comm/tcp.hpp"
 
 #include "catch.hpp"
+#include "contract_failures.hpp"
 #include "worlds.hpp"
 
 using namespace crema;
@@ -22,6 +23,21 @@ const std::vector<std::string> no_errors(int n) {
   return std::vector<std::string>(static_cast<std::size_t>(n));
 }
 }  // namespace
+
+TEST_CASE("tcp: the contract of all communicators") {
+  contract::Subject subject;
+  subject.launch = [](int ranks, double timeout, const contract::Body& body) {
+    return in_world(
+        ranks, [&](World& w) { body(w.communicator()); }, timeout);
+  };
+  for (const auto& list : {std::span<const contract::Case>(contract::cases),
+                           std::span<const contract::Case>(contract::failure_cases)})
+    for (const contract::Case& c : list)
+      for (const int ranks : {1, 2, 3, 4}) {
+        INFO(c.name << ", " << ranks << " ranks");
+        CHECK_NOTHROW(c.run(subject, ranks));
+      }
+}
 
 TEST_CASE("tcp: sums are added by rank, whatever the count") {
   const int n = GENERATE(2, 3, 4);
@@ -107,7 +123,7 @@ TEST_CASE("tcp: messages pass collectives, long ones wait for their receiver") {
       c.receive(std::span(small), other, 6);
       while (!c.probe(any_rank, 5)) {
       }
-      const std::optional<Message> m = c.probe(any_rank, 5);
+      const std::optional<Incoming> m = c.probe(any_rank, 5);
       if (m->from != 0 || m->bytes != 1200000) throw Error("probe");
       c.receive(std::span(got), other, 5);
       if (got != numbers(0, 300000)) throw Error("received");

@@ -2,6 +2,7 @@
 #include "crema/data/batcher.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "catch.hpp"
@@ -74,6 +75,39 @@ TEST_CASE("epochs follow each other: no sample dropped, none twice", "[data]") {
   }
   CHECK(std::vector<int>(all.begin(), all.begin() + 10) !=
         std::vector<int>(all.begin() + 10, all.begin() + 20));
+}
+
+TEST_CASE("ranks that share the shards make the batches of one rank", "[data]") {
+  const auto batches = [](Shards s, std::int64_t batch) {
+    return std::make_unique<Batcher>(numbered(23), TransformationOptions{.mirror = true},
+                                     BatcherOptions{.batch = batch, .seed = 3, .shuffle = true, .shards = s});
+  };
+  const auto all = batches({4, 0, 4}, 8);
+  for (const int ranks : {1, 2, 4}) {
+    all->seek(0);
+    std::vector<std::unique_ptr<Batcher>> own;
+    for (int r = 0; r < ranks; ++r) own.push_back(batches({4, r * 4 / ranks, 4 / ranks}, 8 / ranks));
+    for (int step = 0; step < 12; ++step) {
+      const Batch& want = all->next();
+      std::vector<float> data, labels;
+      for (auto& b : own) {
+        const Batch& part = b->next();
+        data.insert(data.end(), part.data.begin(), part.data.end());
+        labels.insert(labels.end(), part.labels.begin(), part.labels.end());
+      }
+      CHECK(data == want.data);
+      CHECK(labels == want.labels);
+    }
+  }
+  std::map<int, int> seen;  // 6 samples in shards 0 to 2, 5 in shard 3: three epochs of the first ones
+  all->seek(0);
+  for (int step = 0; step < 9; ++step)
+    for (const float l : all->next().labels) ++seen[static_cast<int>(l)];
+  for (const auto& [label, times] : seen)
+    if (label % 4 != 3) CHECK(times == 3);
+  CHECK(seen.size() == 23);
+  CHECK_THROWS_AS(batches({4, 0, 4}, 6), SpecError);
+  CHECK_THROWS_AS(batches({24, 0, 24}, 24), DataError);
 }
 
 TEST_CASE("seek gives the batches that would have come", "[data]") {

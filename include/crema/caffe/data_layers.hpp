@@ -91,18 +91,23 @@ inline std::vector<DataLayer> take_data_layers(NetSpec& net, Phase phase,
   return found;
 }
 
-/// The batches of a net's data layers. TRAIN: shuffled by (seed, epoch), without end. TEST: in order, once;
-/// the last batch may be short.
+/// The batches of a net's data layers. TRAIN: these shards, shuffled by (seed, epoch, shard), without end. TEST:
+/// all in order, once; the last batch may be short.
 template <class T>
 std::unique_ptr<BatchSource<T>> make_source(const std::vector<DataLayer>& layers, Phase phase,
-                                            std::uint64_t seed) {
+                                            std::uint64_t seed, const Shards& shards = {}) {
   std::vector<std::unique_ptr<BatchSource<T>>> sources;
   const bool train = phase == Phase::train;
   for (const DataLayer& d : layers)
-    sources.push_back(std::make_unique<DatasetSource<T>>(
-        d.dataset, d.transform,
-        BatcherOptions{.batch = d.batch, .phase = phase, .seed = seed, .shuffle = train, .wrap = train},
-        d.tops[0], d.tops.size() > 1 ? d.tops[1] : std::string()));
+    sources.push_back(std::make_unique<DatasetSource<T>>(d.dataset, d.transform,
+                                                         BatcherOptions{.batch = d.batch,
+                                                                        .phase = phase,
+                                                                        .seed = seed,
+                                                                        .shuffle = train,
+                                                                        .wrap = train,
+                                                                        .shards = train ? shards : Shards{}},
+                                                         d.tops[0],
+                                                         d.tops.size() > 1 ? d.tops[1] : std::string()));
   if (sources.size() == 1) return std::move(sources.front());
   return std::make_unique<JoinedSource<T>>(std::move(sources));
 }

@@ -24,6 +24,7 @@ struct JobOptions {
   std::function<Action()> after_step = {};
   const Cancel* cancel = nullptr;
   std::string isa = {};
+  Shards shards = {};  // of the training data, those that this rank serves
   Limits limits = {};
 };
 
@@ -40,7 +41,7 @@ template <class T, class B>
 NetWithData<T, B> build_net(B& b, const NetSpec& spec, const NetSelection& at, const Registry<T, B>& registry,
                             std::uint64_t seed, const std::vector<std::string>& data_roots,
                             DatasetCache& cache, std::shared_ptr<Parameters<T, B>> shared = {},
-                            const Limits& limits = {}) {
+                            const Limits& limits = {}, const Shards& shards = {}) {
   NetSpec filtered = filter(spec, at);
   std::vector<std::string> roots = {folder_of(spec.file)};
   roots.insert(roots.end(), data_roots.begin(), data_roots.end());
@@ -48,7 +49,7 @@ NetWithData<T, B> build_net(B& b, const NetSpec& spec, const NetSelection& at, c
   out.data = take_data_layers(filtered, at.phase, roots, cache, limits);
   const NetOptions options{.phase = at.phase, .level = at.level, .stages = at.stages, .seed = seed};
   out.net = std::make_unique<Net<T, B>>(b, filtered, registry, options, std::move(shared));
-  if (!out.data.empty()) out.source = make_source<T>(out.data, at.phase, seed);
+  if (!out.data.empty()) out.source = make_source<T>(out.data, at.phase, seed, shards);
   return out;
 }
 
@@ -109,16 +110,18 @@ inline NetSelection selection(const NetSpec& net, Phase phase, const NetState* s
 template <class T, class B>
 class Job {
  public:
-  /// Throws the errors of reading and building, with file, line and layer.
-  Job(B& b, const SolverSpec& solver, const Registry<T, B>& registry, const JobOptions& o = {})
+  /// Throws the errors of reading and building, with file, line and layer. Without a strategy the job has one rank.
+  Job(B& b, const SolverSpec& solver, const Registry<T, B>& registry, const JobOptions& o = {},
+      std::unique_ptr<Strategy<T, B>> strategy = {})
       : seed_(o.seed.value_or(solver.random_seed >= 0 ? static_cast<std::uint64_t>(solver.random_seed) : 0)) {
     try {
       const NetSpec spec = detail::training_net(solver, o);
       const NetState* const state = solver.train_state ? &*solver.train_state : nullptr;
       train_ = build(b, spec, detail::selection(spec, Phase::train, state, o), registry, o);
       if (!train_.source) throw SpecError("the training net has no Data layer to take batches from");
-      TrainerOptions options{seed_, {}, o.isa, o.after_step, o.cancel};
-      trainer_ = std::make_unique<Trainer<T, B>>(b, solver, *train_.net, *train_.source, std::move(options));
+      TrainerOptions options{seed_, {}, o.isa, o.shards.total, o.after_step, o.cancel};
+      trainer_ = std::make_unique<Trainer<T, B>>(b, solver, *train_.net, *train_.source, std::move(options),
+                                                 std::move(strategy));
       const std::vector<NetSpec> tests = detail::testing_nets(solver, o);
       for (std::size_t k = 0; k < tests.size(); ++k) {
         const NetState* const test = k < solver.test_state.size() ? &solver.test_state[k] : nullptr;
@@ -142,7 +145,7 @@ class Job {
   NetWithData<T, B> build(B& b, const NetSpec& spec, const NetSelection& at, const Registry<T, B>& registry,
                           const JobOptions& o) {
     return build_net<T, B>(b, spec, at, registry, seed_, o.data_roots, cache_,
-                           train_.net ? train_.net->parameters() : nullptr, o.limits);
+                           train_.net ? train_.net->parameters() : nullptr, o.limits, o.shards);
   }
 
   std::uint64_t seed_;

@@ -101,7 +101,7 @@ class Ticket {
 };
 
 /// A message that has come and waits to be received.
-struct Message {
+struct Incoming {
   int from = 0, tag = 0;
   std::size_t bytes = 0;
 };
@@ -170,7 +170,7 @@ class Communicator {
         {Operation::receive, element_type<T>, {}, from, tag, data.data(), data.size(), std::move(keep)});
   }
   /// The first message from that rank (or any_rank) with that tag that has come and is not received, if any.
-  virtual std::optional<Message> probe(int from, int tag) = 0;
+  virtual std::optional<Incoming> probe(int from, int tag) = 0;
 
   /// Moves what was started on, as far as it goes without waiting. Throws CommError.
   virtual void progress() = 0;

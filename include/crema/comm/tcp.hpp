@@ -34,7 +34,7 @@ class TcpCommunicator final : public Communicator {
 
   std::string_view name() const noexcept override { return "tcp"; }
 
-  std::optional<Message> probe(int from, int tag) override {
+  std::optional<Incoming> probe(int from, int tag) override {
     if (from != any_rank && (from < 0 || from >= size()))
       throw CommError(cat("rank ", rank(), ": no sender ", from, " among ", size(), " ranks"));
     guarded([&] { advance(); });

@@ -59,7 +59,7 @@ class TcpMessages {
   std::vector<std::uint64_t> take_finished() { return std::exchange(finished_, {}); }
 
   /// The first message that has come from that rank, or from any, with that tag.
-  std::optional<Message> probe(int from, int tag) const {
+  std::optional<Incoming> probe(int from, int tag) const {
     const Arrival* first = nullptr;
     std::size_t sender = 0;
     for (std::size_t q = 0; q < ends_.size(); ++q) {
@@ -71,7 +71,7 @@ class TcpMessages {
       }
     }
     if (!first) return {};
-    return Message{static_cast<int>(sender), tag, bytes_of(first->frame)};
+    return Incoming{static_cast<int>(sender), tag, bytes_of(first->frame)};
   }
 
  private:

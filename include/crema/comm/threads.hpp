@@ -24,7 +24,7 @@ class ThreadCommunicator : public Communicator {
   }
   std::string_view name() const noexcept override { return "threads"; }
 
-  std::optional<Message> probe(int from, int tag) override {
+  std::optional<Incoming> probe(int from, int tag) override {
     if (from != any_rank && (from < 0 || from >= size()))
       throw CommError(cat("rank ", rank(), ": no sender ", from, " among ", size(), " ranks"));
     check();
@@ -32,7 +32,7 @@ class ThreadCommunicator : public Communicator {
     const std::lock_guard lock(team_->mutex());
     for (const detail::ThreadMessage& m : team_->inbox(rank()))
       if (!m.taken && (from == any_rank || m.from == from) && m.call.tag == tag)
-        return Message{m.from, tag, m.call.count * size_of(m.call.type)};
+        return Incoming{m.from, tag, m.call.count * size_of(m.call.type)};
     return {};
   }
 

@@ -8,6 +8,9 @@
 // batch may hold the end of one and the beginning of the next; no sample is left out or repeated within an
 // epoch. Without, the last batch is short and the one after it empty. seek() makes the next batch begin at
 // any cursor: what follows depends on it alone.
+//
+// With shards, a batch holds equally many rows of each: shard by shard, each in epochs of its own, so that ranks
+// that serve them make, side by side, the batch that one rank would have made of all.
 #pragma once
 
 #include <condition_variable>
@@ -27,6 +30,7 @@ struct BatcherOptions {
   Phase phase = Phase::train;
   std::uint64_t seed = 0;
   bool shuffle = false, wrap = true;
+  Shards shards = {};
   std::size_t ahead = 3;  // batches prepared in advance
 };
 
@@ -45,7 +49,9 @@ class Batcher {
         transformer_(transform, dataset_->sample_shape(), options.phase, options.seed) {
     if (options.batch <= 0) throw SpecError(cat("batch_size must be above 0, not ", options.batch));
     if (dataset_->size() == 0) throw DataError(cat(dataset_->name(), ": a dataset without samples"));
+    check_shards();
     if (options.ahead == 0) throw SpecError("a Batcher prepares one batch ahead at least");
+    orders_.resize(static_cast<std::size_t>(options.shards.count));
     slots_.resize(options.ahead + 1);  // one is with the caller
     thread_ = std::thread([this] { run(); });
   }
@@ -118,6 +124,35 @@ class Batcher {
     }
   }
 
+  void check_shards() const {
+    const Shards& s = options_.shards;
+    if (s.total < 1 || s.count < 1 || s.first < 0 || s.first + s.count > s.total)
+      throw SpecError(cat("shards ", s.first, " to ", s.first + s.count - 1, " of ", s.total));
+    if (options_.batch % s.count != 0)
+      throw SpecError(cat("a batch of ", options_.batch, " samples does not divide into rows of ", s.count,
+                          " shards: make batch_size a multiple"));
+    if (s.total == 1) return;
+    if (!options_.wrap) throw SpecError("only a source without end has shards");
+    if (s.total > dataset_->size())
+      throw DataError(cat(dataset_->name(), ": ", dataset_->size(), " samples for ", s.total, " shards"));
+  }
+
+  /// Where row `row` of the batch that begins at `cursor` comes from.
+  struct Row {
+    std::int64_t epoch, index;
+  };
+  Row row_at(std::int64_t cursor, std::int64_t row) {
+    const Shards& s = options_.shards;
+    const std::int64_t rows = options_.batch / s.count, at = cursor / s.count + row % rows;
+    const auto own = static_cast<std::size_t>(row / rows);
+    const int shard = s.first + static_cast<int>(own);
+    const std::int64_t n = (dataset_->size() - shard + s.total - 1) / s.total, epoch = at / n;
+    Order& o = orders_[own];
+    if (epoch != o.epoch)
+      o = {epoch, sample_order(dataset_->size(), options_.seed, epoch, shard, s.total, options_.shuffle)};
+    return {epoch, o.samples[static_cast<std::size_t>(at % n)]};
+  }
+
   void make(Batch& b, std::int64_t cursor) {
     const std::int64_t n = dataset_->size(), pixels = transformer_.shape().size();
     b.cursor = cursor;
@@ -125,10 +160,7 @@ class Batcher {
     b.data.resize(static_cast<std::size_t>(b.size * pixels)),
         b.labels.resize(static_cast<std::size_t>(b.size));
     for (std::int64_t i = 0; i < b.size; ++i) {
-      const std::int64_t epoch = (cursor + i) / n, at = (cursor + i) % n;
-      if (epoch != epoch_ || order_.empty())
-        order_ = sample_order(n, options_.seed, epoch, 0, 1, options_.shuffle), epoch_ = epoch;
-      const std::int64_t index = order_[static_cast<std::size_t>(at)];
+      const auto [epoch, index] = row_at(cursor, i);
       dataset_->read(index, sample_);
       transformer_.apply(sample_, epoch, index, b.data.data() + i * pixels);
       b.labels[static_cast<std::size_t>(i)] = sample_.label;
@@ -139,8 +171,11 @@ class Batcher {
   BatcherOptions options_;
   Transformer transformer_;
   // Owned by the thread while it makes a batch:
-  std::vector<std::int64_t> order_;
-  std::int64_t epoch_ = -1;
+  struct Order {
+    std::int64_t epoch = -1;
+    std::vector<std::int64_t> samples;
+  };
+  std::vector<Order> orders_;  // of each own shard
   Sample sample_;
   // Under the mutex:
   std::mutex mutex_;

@@ -14,6 +14,11 @@
 
 namespace crema::inline CREMA_ABI {
 
+/// The virtual shards of a job that one rank serves: [first, first + count) of `total`.
+struct Shards {
+  int total = 1, first = 0, count = 1;
+};
+
 /// The samples of one shard of `n` samples, shuffled (Fisher and Yates, drawn by Philox) or in order.
 inline std::vector<std::int64_t> sample_order(std::int64_t n, std::uint64_t seed, std::int64_t epoch,
                                               int shard, int shards, bool shuffle) {

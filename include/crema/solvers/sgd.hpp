@@ -13,10 +13,9 @@ class SgdSolver final : public Solver<T, B> {
   SgdSolver(B& b, const SolverSpec& spec, const Parameters<T, B>& p) : Solver<T, B>(b, spec, p, 1) {}
 
  protected:
-  void apply(B& b, std::span<T> w, std::span<const T> gradients, const Segment& s, double rate, double decay,
+  void apply(B& b, std::span<T> w, std::span<const T> gradients, std::size_t first, double rate, double decay,
              double scale, std::int64_t) override {
-    sgd_update<T>(b, w.subspan(s.offset, s.count), gradients.subspan(s.offset, s.count),
-                  this->history(0).subspan(s.offset, s.count),
+    sgd_update<T>(b, w, gradients, this->history(0).subspan(first, w.size()),
                   {.rate = static_cast<T>(rate),
                    .momentum = static_cast<T>(this->spec_.momentum),
                    .decay = static_cast<T>(decay),
@@ -24,5 +23,10 @@ class SgdSolver final : public Solver<T, B> {
                    .scale = static_cast<T>(scale)});
   }
 };
+
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class SgdSolver<float, Cpu>;
+extern template class SgdSolver<double, Cpu>;
+#endif
 
 }  // namespace crema

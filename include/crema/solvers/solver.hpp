@@ -8,6 +8,7 @@
 // rule of the solver with rate = learning_rate(iteration) * lr_mult, decay = weight_decay * decay_mult.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <span>
@@ -16,6 +17,8 @@
 #include "crema/solvers/lr_policy.hpp"
 
 namespace crema::inline CREMA_ABI {
+
+class Cpu;
 
 template <class T, class B>
 class Solver {
@@ -39,20 +42,35 @@ class Solver {
   /// Changes `p` by `gradients` * scale (its d(objective)/d(parameters)) at this iteration (from 0).
   void update(B& b, Parameters<T, B>& p, std::span<const T> gradients, std::int64_t iteration,
               double scale = 1) {
-    const double rate = learning_rate(spec_, iteration);
-    if (spec_.clip_gradients >= 0) {
-      const double norm = std::sqrt(sum_of_squares<T>(b, gradients));
-      if (norm > spec_.clip_gradients) scale *= spec_.clip_gradients / norm;
-    }
+    if (clips()) scale *= clip_scale(sum_of_squares<T>(b, gradients));
     const std::span<T> w = p.edit();
-    for (const Segment& s : p.segments())
-      if (s.lr_mult != 0)
-        apply(b, w, gradients, s, rate * s.lr_mult, spec_.weight_decay * s.decay_mult, scale, iteration);
+    update_part(b, p.segments(), w, gradients, 0, w.size(), iteration, scale);
+  }
+
+  /// Whether update() asks for the gradient's norm, and what it then multiplies by. Caffe clips what the
+  /// parts of iter_size have added up to, before it is scaled.
+  bool clips() const { return spec_.clip_gradients >= 0; }
+  double clip_scale(double sum_of_squares) const {
+    const double norm = std::sqrt(sum_of_squares);
+    return norm > spec_.clip_gradients ? spec_.clip_gradients / norm : 1;
+  }
+
+  /// update() without clipping for the elements [first, first + count) of the flat buffers alone: `w` is
+  /// Parameters::edit() of this change. Elements are independent: any split has the same bits.
+  void update_part(B& b, std::span<const Segment> segments, std::span<T> w, std::span<const T> gradients,
+                   std::size_t first, std::size_t count, std::int64_t iteration, double scale) {
+    const double rate = learning_rate(spec_, iteration);
+    for (const Segment& s : segments) {
+      const std::size_t from = std::max(first, s.offset), to = std::min(first + count, s.offset + s.count);
+      if (s.lr_mult == 0 || from >= to) continue;
+      apply(b, w.subspan(from, to - from), gradients.subspan(from, to - from), from, rate * s.lr_mult,
+            spec_.weight_decay * s.decay_mult, scale, iteration);
+    }
   }
 
  protected:
-  /// The rule itself, for one segment of the flat buffers.
-  virtual void apply(B&, std::span<T> w, std::span<const T> gradients, const Segment&, double rate,
+  /// The rule itself, for a piece of one segment that begins at element `first` of the flat buffers.
+  virtual void apply(B&, std::span<T> w, std::span<const T> gradients, std::size_t first, double rate,
                      double decay, double scale, std::int64_t iteration) = 0;
   SolverSpec spec_;
   std::vector<Buffer<T, B>> history_;

@@ -30,6 +30,9 @@ struct SnapshotInfo {
   std::int64_t global_batch = 0;  // samples of one iteration
   std::string isa = {};           // bits are promised on the same one only
   std::string build = {};
+  int shards = 1;  // virtual shards: they decide which samples a step sees
+  int ranks = 1;
+  std::string strategy = {};
   bool verified = true;  // false: a state without checksums, Caffe's own
 };
 
@@ -45,7 +48,10 @@ enum SnapshotField : int {
   field_build = 20006,
   field_isa = 20007,
   field_fingerprint = 20008,  // Parameters::fingerprint
-  field_state_crc = 20099     // CRC32C of all bytes before it; the last field of the file
+  field_shards = 20009,
+  field_ranks = 20010,
+  field_strategy = 20011,
+  field_state_crc = 20099  // CRC32C of all bytes before it; the last field of the file
 };
 inline constexpr std::size_t state_crc_bytes = 7;  // a tag of three bytes and a fixed32
 
@@ -131,6 +137,9 @@ inline SnapshotFile read_snapshot(const std::string& path, const Limits& limits 
             .global_batch = static_cast<std::int64_t>(number(detail::field_global_batch, Form::varint)),
             .isa = detail::text_in(s.state, detail::field_isa),
             .build = detail::text_in(s.state, detail::field_build),
+            .shards = std::max(1, static_cast<int>(number(detail::field_shards, Form::varint))),
+            .ranks = std::max(1, static_cast<int>(number(detail::field_ranks, Form::varint))),
+            .strategy = detail::text_in(s.state, detail::field_strategy),
             .verified = seal != nullptr};
   return s;
 }
@@ -169,7 +178,10 @@ SnapshotPaths save_snapshot(B& b, const std::string& prefix, const Net<T, B>& ne
                            static_cast<std::uint64_t>(info.global_batch)),
       detail::text_field(detail::field_build, cat("crema ", CREMA_VERSION)),
       detail::text_field(detail::field_isa, info.isa),
-      detail::number_field(detail::field_fingerprint, Form::fixed64, p.fingerprint())};
+      detail::number_field(detail::field_fingerprint, Form::fixed64, p.fingerprint()),
+      detail::number_field(detail::field_shards, Form::varint, static_cast<std::uint64_t>(info.shards)),
+      detail::number_field(detail::field_ranks, Form::varint, static_cast<std::uint64_t>(info.ranks)),
+      detail::text_field(detail::field_strategy, info.strategy)};
   PendingFile model_file(paths.model, model), state_file(paths.state, detail::sealed(state));
   model_file.commit();
   state_file.commit();

@@ -21,13 +21,11 @@
 
 namespace crema::inline CREMA_ABI {
 
-/// What a host wants at the end of an iteration.
-enum class Action : std::uint8_t { none, snapshot, stop };
-
 struct TrainerOptions {
   std::uint64_t seed = 0;
   std::string snapshot_prefix = {};         // solver_spec.snapshot_prefix if empty
   std::string isa = {};                     // noted in snapshots
+  int shards = 1;                           // virtual shards of the training data, all ranks'
   std::function<Action()> after_step = {};  // stop: a snapshot is taken if snapshot_after_train says so
   const Cancel* cancel = nullptr;           // stops in the middle of a step: run() throws Cancelled
 };
@@ -47,7 +45,8 @@ class Trainer {
 
   std::int64_t iteration() const { return replica_.iteration; }
   Solver<T, B>& solver() { return *solver_; }
-  std::int64_t samples_per_iteration() const { return replica_.source.batch() * spec_.iter_size; }
+  /// Samples of all ranks.
+  std::int64_t samples_per_iteration() const { return own_samples() * strategy_->ranks(); }
 
   /// Runs up to max_iter, or until after_step says stop. Throws DataError when a loss is no finite number, or
   /// when a snapshot cannot be written; Cancelled.
@@ -73,6 +72,8 @@ class Trainer {
     std::int64_t batches;
   };
 
+  std::int64_t own_samples() const { return replica_.source.batch() * spec_.iter_size; }
+  Ending run_all();
   static const SolverSpec& checked(const SolverSpec& s);
   bool snapshots() const {  // a solver without a prefix was written in C++, by a host that keeps its weights
     return !options_.snapshot_prefix.empty() && (spec_.snapshot > 0 || spec_.snapshot_after_train);
@@ -109,7 +110,14 @@ Trainer<T, B>::Trainer(B& b, const SolverSpec& spec, Net<T, B>& net, BatchSource
       options_(std::move(options)),
       solver_(make_solver<T, B>(b, spec, *net.parameters())),
       strategy_(strategy ? std::move(strategy) : std::make_unique<SingleRank<T, B>>()),
-      replica_{b, net, *solver_, source, spec.iter_size, options_.seed, options_.cancel} {
+      replica_{b,
+               net,
+               *solver_,
+               source,
+               spec.iter_size,
+               options_.seed,
+               options_.cancel,
+               strategy_->rank() * source.batch()} {
   if (options_.snapshot_prefix.empty()) options_.snapshot_prefix = spec.snapshot_prefix;
   if (spec.snapshot > 0 && options_.snapshot_prefix.empty())
     throw SpecError(cat("snapshot: ", spec.snapshot, " without a snapshot_prefix: say where they go"));
@@ -127,8 +135,19 @@ void Trainer<T, B>::add_test(Net<T, B>& net, BatchSource<T>& source, std::int64_
 
 template <class T, class B>
 Ending Trainer<T, B>::run() {
-  if (snapshots()) prepare_snapshots(options_.snapshot_prefix);
-  replica_.source.seek(iteration() * samples_per_iteration());
+  try {
+    return run_all();
+  } catch (const std::exception& e) {
+    strategy_->abort(e.what());
+    throw;
+  }
+}
+
+template <class T, class B>
+Ending Trainer<T, B>::run_all() {
+  if (snapshots() && strategy_->rank() == 0) prepare_snapshots(options_.snapshot_prefix);
+  strategy_->begin(replica_);
+  replica_.source.seek(iteration() * own_samples());
   tell([&](Observer& o) {
     o.on_start({spec_, replica_.net.spec(), replica_.net.plan(), iteration(), spec_.max_iter,
                 samples_per_iteration(), B::name});
@@ -139,10 +158,11 @@ Ending Trainer<T, B>::run() {
         (iteration() > 0 || spec_.test_initialization))
       test_all();
     step();
-    const Action action = options_.after_step ? options_.after_step() : Action::none;
+    const Action action = strategy_->agree(options_.after_step ? options_.after_step() : Action::none);
     stop = action == Action::stop;
     if (action == Action::snapshot || due(spec_.snapshot)) snapshot();
   }
+  strategy_->end(replica_);
   if (snapshots() && spec_.snapshot_after_train && !due(spec_.snapshot)) snapshot();
   return end(stop && iteration() < spec_.max_iter ? Ending::stopped : Ending::done);
 }
@@ -159,12 +179,15 @@ void Trainer<T, B>::step() {
 
 template <class T, class B>
 void Trainer<T, B>::test_all() {
+  if (tests_.empty() || (strategy_->rank() != 0 && !strategy_->tests_together())) return;
+  strategy_->enter_consensus(replica_, false);
   for (std::size_t k = 0; k < tests_.size(); ++k) {
     const int index = static_cast<int>(k);
     tell([&](Observer& o) { o.on_test_start(iteration(), index); });
     const std::vector<OutputValue> values = output_values(*tests_[k].net, test_losses(tests_[k]));
     tell([&](Observer& o) { o.on_test({iteration(), index, values}); });
   }
+  strategy_->leave_consensus(replica_);
 }
 
 template <class T, class B>
@@ -175,10 +198,16 @@ SnapshotPaths Trainer<T, B>::snapshot() {
                           .seed = options_.seed,
                           .cursor = iteration() * samples_per_iteration(),
                           .global_batch = samples_per_iteration(),
-                          .isa = options_.isa};
-  const SnapshotPaths paths =
-      save_snapshot(replica_.backend, options_.snapshot_prefix, replica_.net, *solver_, info);
-  tell([&](Observer& o) { o.on_snapshot(iteration(), paths); });
+                          .isa = options_.isa,
+                          .shards = options_.shards,
+                          .ranks = strategy_->ranks(),
+                          .strategy = std::string(strategy_->name())};
+  strategy_->enter_consensus(replica_, true);
+  SnapshotPaths paths;
+  if (strategy_->rank() == 0)
+    paths = save_snapshot(replica_.backend, options_.snapshot_prefix, replica_.net, *solver_, info);
+  strategy_->leave_consensus(replica_);
+  if (strategy_->rank() == 0) tell([&](Observer& o) { o.on_snapshot(iteration(), paths); });
   return paths;
 }
 
@@ -192,6 +221,9 @@ SnapshotInfo Trainer<T, B>::resume(const std::string& state) {
   if (file.info.global_batch != 0 && file.info.seed != options_.seed)
     throw SpecError(cat(state, " was made with seed ", file.info.seed, ", not ", options_.seed,
                         ": give that seed, or start from its weights instead"));
+  if (file.info.global_batch != 0 && file.info.shards != options_.shards)
+    throw SpecError(cat(state, " was made with ", file.info.shards, " shards of the data, not ",
+                        options_.shards, ": give that number, so that each step sees the same samples"));
   const SnapshotInfo info = load_snapshot(replica_.backend, state, replica_.net, *solver_);
   replica_.iteration = info.iteration;
   recent_.clear();
@@ -230,15 +262,20 @@ double Trainer<T, B>::smoothed(double loss) {
 template <class T, class B>
 std::vector<Loss> Trainer<T, B>::test_losses(const Test& t) {
   std::vector<Loss> total(t.net->outputs().size());
-  t.source->seek(0);
+  // Ranks take turns with the batches.
+  const bool together = strategy_->tests_together();
+  const std::int64_t first = together ? strategy_->rank() : 0, ranks = together ? strategy_->ranks() : 1;
+  t.source->seek(first * t.source->batch());
   const Step step{Phase::test, options_.seed, static_cast<std::uint64_t>(iteration()), 0, 0, options_.cancel};
-  for (std::int64_t i = 0; i < t.batches; ++i) {
+  for (std::int64_t i = first; i < t.batches; i += ranks) {
+    if (ranks > 1 && i > first) t.source->seek(i * t.source->batch());
     const std::span<const BatchTop<T>> batch = t.source->next();
     if (samples(batch) == 0) break;
     feed(*t.net, batch);
     const std::span<const Loss> losses = t.net->forward(step);
     for (std::size_t k = 0; k < losses.size(); ++k) total[k] += losses[k];
   }
+  if (together) strategy_->add_up(total);
   return total;
 }
 
@@ -247,10 +284,13 @@ Ending Trainer<T, B>::end(Ending ending) {
   double loss = 0;
   const bool show = ending == Ending::done && due(spec_.display);
   if (show) {
-    const Step step{Phase::train,   options_.seed, static_cast<std::uint64_t>(iteration()), 0, 0,
-                    options_.cancel};
+    const Step step{Phase::train,          options_.seed,  static_cast<std::uint64_t>(iteration()), 0,
+                    replica_.first_sample, options_.cancel};
     feed(replica_.net, replica_.source.next());
-    loss = smoothed(objective(replica_.net.outputs(), replica_.net.forward(step)));
+    const std::span<const Loss> own = replica_.net.forward(step);
+    std::vector<Loss> losses(own.begin(), own.end());
+    if (strategy_->tests_together()) strategy_->add_up(losses);
+    loss = smoothed(objective(replica_.net.outputs(), std::span<const Loss>(losses)));
   }
   if (ending == Ending::done && due(spec_.test_interval)) test_all();
   tell([&](Observer& o) { o.on_end(iteration(), ending, show ? &loss : nullptr); });

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Synchronous SGD: N ranks take the step of one rank with the N-fold batch.
+//
+//   Synchronous<float, Cpu> strategy(comm);                       // Trainer's last argument, on every rank
+//
+// Losses and their weights are added over the ranks before backward, so that gradients are those of the whole batch,
+// exact for short shares and ignored labels too. Gradients are gathered into buckets as backward finishes them, from
+// the last layer to the first; each bucket is reduce-scattered while backward goes on, the rank that owns a part
+// updates it, and all-gathers bring the new weights to all: equal weights by construction, and 1/N of the update's
+// work each (reduce-scatter and all-gather move what an all-reduce would).
+//
+// bfloat16: gradients travel as bfloat16 with error feedback (Karimireddy et al., "Error feedback fixes SignSGD",
+// ICML 2019): what rounding took away is added to the next step's gradient.
+#pragma once
+
+#include "crema/parallel/distributed.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+struct SynchronousOptions {
+  std::size_t bucket_bytes = std::size_t{1} << 20;  // of gradients that travel together, at least
+  bool bfloat16 = false;
+};
+
+template <class T, class B>
+class Synchronous final : public Distributed<T, B> {
+ public:
+  explicit Synchronous(Communicator& comm, SynchronousOptions options = {})
+      : Distributed<T, B>(comm), options_(options) {
+    if (options.bfloat16 && !std::same_as<T, float>)
+      throw SpecError("bfloat16 gradients want a net in float");
+  }
+  std::string_view name() const override { return "synchronous"; }
+
+  void begin(Replica<T, B>& r) override {
+    Distributed<T, B>::begin(r);
+    plan_buckets(r);
+    if (!options_.bfloat16) return;
+    residual_.assign(r.net.gradients().size(), 0);
+    half_.resize(r.net.gradients().size());
+  }
+
+  void run_step(Replica<T, B>& r) override {
+    for (Bucket& b : buckets_) b.waiting = b.segments;
+    started_ = 0, replica_ = &r;
+    double scale = step_.run(
+        r, [this](std::span<Loss> l) { this->add_up(l); }, *this_sink());
+    while (started_ < buckets_.size()) start(buckets_[started_]);
+    for (Bucket& b : buckets_) {
+      this->comm_.wait(b.ticket);
+      receive(b);
+    }
+    if (r.solver.clips()) scale *= r.solver.clip_scale(own_sum_of_squares());
+    const std::span<T> w = r.net.parameters()->edit();
+    for (Bucket& b : buckets_) {
+      const Part own = own_part(b);
+      r.solver.update_part(r.backend, r.net.parameters()->segments(), w, r.net.gradients(),
+                           b.first + own.first, own.count, r.iteration, scale);
+      b.ticket = this->comm_.start_all_gather(w.subspan(b.first, b.count));
+    }
+    for (Bucket& b : buckets_) this->comm_.wait(b.ticket);
+  }
+
+  /// Rank 0 gets the parts of the history that others own; the weights are equal, and that is checked.
+  void enter_consensus(Replica<T, B>& r, bool history) override {
+    if (!history) return;
+    this->check_weights(r);
+    for (std::size_t h = 0; h < r.solver.histories(); ++h)
+      for (const Bucket& b : buckets_) this->comm_.all_gather(r.solver.history(h).subspan(b.first, b.count));
+  }
+
+ protected:
+  std::string settings() const override {
+    return cat("synchronous ", options_.bucket_bytes, options_.bfloat16);
+  }
+
+ private:
+  /// A range of whole segments of the flat buffers.
+  struct Bucket {
+    std::size_t first = 0, count = 0;
+    int segments = 0, waiting = 0;  // those that get a gradient; those that have not got it in this step
+    Ticket ticket = {};
+  };
+
+  /// Takes gradients as they are finished; full buckets leave in order.
+  struct Sink final : GradSink<T, B> {
+    explicit Sink(Synchronous& s) : owner(s) {}
+    Synchronous& owner;
+    bool add = false;
+    void adding(bool yes) { add = yes; }
+    bool adds() const override { return add; }
+    void take(B&, std::size_t first, std::span<const T>) override { owner.take(first); }
+  };
+  Sink* this_sink() { return &sink_; }
+
+  /// Ranges from the end of the buffer to its beginning, as backward finishes them.
+  void plan_buckets(Replica<T, B>& r) {
+    buckets_.clear();
+    const auto segments = r.net.parameters()->segments();
+    std::size_t end = r.net.parameters()->values().size();
+    Bucket b;
+    for (std::size_t i = segments.size(); i-- > 0;) {
+      if (segments[i].lr_mult != 0) ++b.segments;
+      b.first = segments[i].offset, b.count = end - b.first;
+      if (i > 0 && b.count * sizeof(T) < options_.bucket_bytes) continue;
+      buckets_.push_back(b);
+      end = b.first, b = {};
+    }
+  }
+  Part own_part(const Bucket& b) const { return part_of(b.count, this->ranks(), this->rank()); }
+
+  void take(std::size_t first) {
+    for (Bucket& b : buckets_)
+      if (first >= b.first && first < b.first + b.count) --b.waiting;
+    // In order, on all ranks alike: a bucket waits for those behind it.
+    while (started_ < buckets_.size() && buckets_[started_].waiting <= 0) start(buckets_[started_]);
+    this->comm_.progress();
+  }
+  void start(Bucket& b) {
+    ++started_;
+    const std::span<T> g = replica_->net.gradients().subspan(b.first, b.count);
+    if (!options_.bfloat16) {
+      b.ticket = this->comm_.start_reduce_scatter(g);
+      return;
+    }
+    for (std::size_t i = 0; i < g.size(); ++i) {
+      T& left = residual_[b.first + i];
+      const float value = static_cast<float>(g[i] + left);
+      half_[b.first + i] = BFloat16(value);
+      left = static_cast<T>(value - half_[b.first + i]);
+    }
+    b.ticket = this->comm_.start_reduce_scatter(std::span<BFloat16>(half_).subspan(b.first, b.count));
+  }
+  void receive(const Bucket& b) {
+    if (!options_.bfloat16) return;
+    const Part own = own_part(b);
+    for (std::size_t i = b.first + own.first; i < b.first + own.first + own.count; ++i)
+      replica_->net.gradients()[i] = static_cast<T>(static_cast<float>(half_[i]));
+  }
+  double own_sum_of_squares() {
+    double sum[] = {0};
+    for (const Bucket& b : buckets_) {
+      const Part own = own_part(b);
+      const std::span<const T> g = replica_->net.gradients().subspan(b.first + own.first, own.count);
+      sum[0] += sum_of_squares<T>(replica_->backend, g);
+    }
+    this->comm_.all_reduce(std::span<double>(sum));
+    return sum[0];
+  }
+
+  SynchronousOptions options_;
+  GradientStep<T, B> step_;
+  Sink sink_{*this};
+  Replica<T, B>* replica_ = nullptr;  // of the step that runs
+  std::vector<Bucket> buckets_;
+  std::size_t started_ = 0;
+  std::vector<T> residual_;
+  std::vector<BFloat16> half_;
+};
+
+}  // namespace crema::inline CREMA_ABI

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Local SGD, elastic averaging, parameter servers: where they must equal something simpler, and that they learn.
+#include <time.h>
+
+#include "catch.hpp"
+#include "tiny_ranks.hpp"
+
+using namespace crema_test;
+
+namespace {
+
+SolverSpec plain(int iterations) {  // no momentum, no decay
+  SolverSpec s = tiny_solver(iterations);
+  s.momentum = 0, s.weight_decay = 0, s.stepsize = 1000;
+  return s;
+}
+
+/// A backend's worth of weights without data: what ElasticAveraging does to them.
+NetSpec one_weight() {
+  return parse_net(
+      R"(layer { name: "in" type: "Input" top: "x" top: "y" input_param { shape { dim: [1, 1] } shape { dim: 1 } } }
+    layer { name: "ip" type: "InnerProduct" bottom: "x" top: "s" inner_product_param { num_output: 2 bias_term: false } }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "s" bottom: "y" top: "loss" })");
+}
+class Zeros final : public BatchSource<double> {
+ public:
+  std::int64_t batch() const override { return 1; }
+  void seek(std::int64_t) override {}
+  std::span<const BatchTop<double>> next() override { return tops_; }
+
+ private:
+  std::vector<double> zero_{0.0};
+  std::vector<BatchTop<double>> tops_{{"x", Shape{1, 1}, zero_}, {"y", Shape{1}, zero_}};
+};
+
+}  // namespace
+
+TEST_CASE("local SGD with tau 1 and no momentum is synchronous SGD", "[parallel]") {
+  RankedJob job{.ranks = 4, .solver = plain(100)};
+  const Seen<double> synchronous = run_ranks<double>(job);
+  job.strategy = {.name = "local_sgd", .tau = 1};
+  CHECK(largest_difference(run_ranks<double>(job).weights[0], synchronous.weights[0]) < 1e-10);
+  job.strategy = {.name = "local_sgd", .tau = 50, .local_from = 100};  // post-local: not yet
+  CHECK(largest_difference(run_ranks<double>(job).weights[0], synchronous.weights[0]) < 1e-10);
+  job.strategy = {.name = "local_sgd", .tau = 5};
+  const Seen<double> local = run_ranks<double>(job);
+  CHECK(local.weights[0] == local.weights[3]);  // 100 is a multiple of 5
+  CHECK(largest_difference(local.weights[0], synchronous.weights[0]) > 1e-6);
+}
+
+TEST_CASE("elastic averaging moves weights and centre by hand-computed steps", "[parallel]") {
+  ThreadWorld world(2);
+  world.run([](Communicator& comm) {
+    Cpu cpu({.threads = 1});
+    Net<double, Cpu> net(cpu, one_weight(), all_layers<double, Cpu>());
+    SolverSpec still;
+    still.base_lr = 0, still.lr_policy = "fixed";
+    SgdSolver<double, Cpu> solver(cpu, still, *net.parameters());
+    Zeros source;
+    Replica<double, Cpu> r{cpu, net, solver, source};
+    net.parameters()->edit()[0] = 4;
+    ElasticAveraging<double, Cpu> strategy(comm, {.alpha = 0.25, .tau = 2});
+    strategy.begin(r);  // both at 4, centre 4
+    net.parameters()->edit()[0] = comm.rank() == 0 ? 8 : 2;
+    strategy.run_step(r);  // d = 1 and -0.5: x = 7 and 2.5, c = 4.5
+    CHECK(net.parameters()->values()[0] == (comm.rank() == 0 ? 7 : 2.5));
+    r.iteration = 1;
+    strategy.run_step(r);  // not a meeting
+    CHECK(net.parameters()->values()[0] == (comm.rank() == 0 ? 7 : 2.5));
+    strategy.enter_consensus(r, true);
+    CHECK(net.parameters()->values()[0] == 4.5);
+    strategy.leave_consensus(r);
+    r.iteration = 2;
+    strategy.run_step(r);  // d = 0.625 and -0.5: x = 6.375 and 3, c = 4.625
+    CHECK(net.parameters()->values()[0] == (comm.rank() == 0 ? 6.375 : 3));
+    strategy.end(r);
+    CHECK(net.parameters()->values()[0] == 4.625);
+  });
+}
+
+TEST_CASE("elastic averaging of one rank without a spring is SGD", "[parallel]") {
+  RankedJob job{.ranks = 1, .solver = tiny_solver(60)};
+  const Seen<double> alone = run_alone<double>(job);
+  job.strategy = {.name = "easgd", .alpha = 0};
+  CHECK(run_ranks<double>(job).losses == alone.losses);
+  job.solver = plain(60);
+  const Seen<double> easgd = run_ranks<double>(job);
+  job.strategy.name = "eamsgd";  // no momentum: the same
+  CHECK(run_ranks<double>(job).losses == easgd.losses);
+}
+
+TEST_CASE("Downpour with one worker that fetches and pushes always is SGD", "[parallel]") {
+  RankedJob job{.ranks = 2, .shards = 1, .solver = plain(80)};
+  const Seen<double> alone = run_alone<double>(job);
+  job.strategy.name = "downpour";
+  const Seen<double> served = run_ranks<double>(job);
+  CHECK(served.weights[0] == alone.weights[0]);
+  CHECK(largest_difference(served.losses, alone.losses) < 1e-12);
+}
+
+TEST_CASE("no delay is synchronous SGD; the server keeps the bound", "[parallel]") {
+  RankedJob job{.ranks = 2, .shards = 2, .solver = plain(60)};
+  const Seen<double> synchronous = run_ranks<double>(job);
+  job.ranks = 3, job.strategy = {.name = "bounded_delay", .delay = 0};
+  const Seen<double> served = run_ranks<double>(job);
+  CHECK(largest_difference(served.weights[0], synchronous.weights[0]) < 1e-10);
+  CHECK(served.ahead == 0);
+
+  job.strategy.delay = 3;
+  Seen<double> seen;
+  std::mutex mutex;
+  ThreadWorld world(3);
+  world.run([&](Communicator& comm) {
+    run_rank<double>(job, &comm, seen, mutex, [&] {
+      const timespec nap{0, comm.rank() == 2 ? 2'000'000 : 0};  // a slow worker
+      nanosleep(&nap, nullptr);
+      return Action::none;
+    });
+  });
+  CHECK(seen.ahead <= 3);
+  CHECK(seen.ahead > 0);
+}
+
+TEST_CASE("every strategy learns", "[parallel]") {
+  for (const StrategyOptions& s :
+       {StrategyOptions{.name = "local_sgd", .tau = 8}, StrategyOptions{.name = "easgd", .tau = 4},
+        StrategyOptions{.name = "eamsgd", .tau = 4},
+        StrategyOptions{.name = "downpour", .n_fetch = 2, .n_push = 2},
+        StrategyOptions{.name = "bounded_delay", .delay = 2}}) {
+    INFO(s.name);
+    RankedJob job{.ranks = 3, .shards = 6, .global_batch = 24, .strategy = s, .solver = tiny_solver(200)};
+    job.solver.momentum = 0.5f, job.solver.stepsize = 1000, job.solver.test_interval = 200;
+    const Seen<float> seen = run_ranks<float>(job);
+    REQUIRE(seen.tests.size() == 4);
+    CHECK(seen.tests[2] > 0.95);  // accuracy at the end
+    CHECK(seen.tests[2] > seen.tests[0]);
+  }
+}
+
+TEST_CASE("a host that says stop stops all ranks", "[parallel]") {
+  for (const char* name : {"synchronous", "local_sgd", "easgd", "downpour", "bounded_delay"}) {
+    INFO(name);
+    RankedJob job{.ranks = 3,
+                  .shards = 6,
+                  .global_batch = 24,
+                  .strategy = {.name = name},
+                  .solver = tiny_solver(100000)};
+    Seen<float> seen;
+    std::mutex mutex;
+    ThreadWorld world(3);
+    world.run([&](Communicator& comm) {
+      int steps = 0;
+      run_rank<float>(job, &comm, seen, mutex,
+                      [&] { return comm.rank() == 0 && ++steps == 10 ? Action::stop : Action::none; });
+    });
+    CHECK(seen.losses.size() >= 10);
+    CHECK(seen.losses.size() < 20);
+  }
+}
+
+TEST_CASE("snapshots of every strategy hold what the ranks agree on, and change nothing", "[parallel]") {
+  for (const char* name : {"local_sgd", "easgd", "eamsgd"}) {
+    INFO(name);
+    const TemporaryFolder folder;
+    RankedJob job{.ranks = 2, .strategy = {.name = name, .tau = 4}, .solver = tiny_solver(30)};
+    const Seen<double> quiet = run_ranks<double>(job);
+    job.solver.snapshot_prefix = folder.path + "/job", job.solver.snapshot = 10;
+    CHECK(run_ranks<double>(job).weights == quiet.weights);
+    job.resume = newest_snapshot(job.solver.snapshot_prefix).state;
+    CHECK(job.resume.find("iter_30") != std::string::npos);
+    job.solver.max_iter = 40;
+    CHECK(run_ranks<double>(job).losses.size() == 10);
+  }
+}
+
+TEST_CASE("settings that cannot be right are refused", "[parallel]") {
+  SelfCommunicator self;
+  const auto make = [&](const StrategyOptions& o) { make_strategy<float, Cpu>(self, o); };
+  CHECK_THROWS_AS(make({.name = "hogwild"}), SpecError);
+  CHECK_THROWS_AS(make({.name = "local_sgd", .tau = 0}), SpecError);
+  CHECK_THROWS_AS(make({.name = "easgd", .alpha = 1.5}), SpecError);
+  CHECK_THROWS_AS(make({.name = "downpour"}), SpecError);
+  CHECK_THROWS_AS(shards_of(self, "synchronous", -1), SpecError);
+}

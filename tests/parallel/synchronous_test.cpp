@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Synchronous SGD against one rank with the whole batch.
+#include "catch.hpp"
+#include "tiny_ranks.hpp"
+
+using namespace crema_test;
+
+namespace {
+
+/// Samples of class 2 do not count: shares weigh differently.
+const std::string ignoring = [] {
+  std::string net = tiny_net(0);
+  net.replace(net.find("dim: 0"), 6, "dim: BATCH"), net.replace(net.find("dim: 0"), 6, "dim: BATCH");
+  const std::string loss = R"(type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss")";
+  net.replace(net.find(loss), loss.size(), loss + " loss_param { ignore_label: 2 }");
+  return net;
+}();
+
+SolverSpec steady(int iterations) {
+  SolverSpec s = tiny_solver(iterations);
+  s.stepsize = 200;
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("N ranks take the steps of one rank with the N-fold batch", "[parallel]") {
+  RankedJob job{.solver = steady(200)};
+  const Seen<double> one = run_alone<double>(job);
+  CHECK(one.losses.back() < one.losses.front() / 2);
+  for (const int ranks : {1, 2, 4}) {
+    INFO(ranks << " ranks");
+    job.ranks = ranks;
+    const Seen<double> many = run_ranks<double>(job);
+    REQUIRE(many.losses.size() == 200);
+    CHECK(largest_difference(many.losses, one.losses) < 1e-10);
+    for (const auto& w : many.weights) CHECK(w == many.weights[0]);
+    CHECK(largest_difference(many.weights[0], one.weights[0]) < 1e-10);
+    if (ranks == 1) CHECK(many.weights[0] == one.weights[0]);
+  }
+}
+
+TEST_CASE("ranks whose samples weigh differently are exact too", "[parallel]") {
+  RankedJob job{.solver = steady(60), .net = ignoring};
+  const Seen<double> one = run_alone<double>(job);
+  for (const int ranks : {2, 4}) {
+    job.ranks = ranks;
+    CHECK(largest_difference(run_ranks<double>(job).losses, one.losses) < 1e-10);
+  }
+}
+
+TEST_CASE("iter_size and clipping are those of the whole batch", "[parallel]") {
+  RankedJob job{.solver = steady(40)};
+  job.solver.iter_size = 3, job.solver.clip_gradients = 0.5f;
+  const Seen<double> one = run_alone<double>(job);
+  for (const int ranks : {2, 4}) {
+    job.ranks = ranks;
+    CHECK(largest_difference(run_ranks<double>(job).losses, one.losses) < 1e-10);
+  }
+}
+
+TEST_CASE("float agrees to rounding, and runs repeat to the bit", "[parallel]") {
+  RankedJob job{.ranks = 4, .solver = steady(100)};
+  const Seen<float> one = run_alone<float>(job), many = run_ranks<float>(job);
+  CHECK(largest_difference(many.losses, one.losses) < 1e-3);
+  CHECK(many.weights == run_ranks<float>(job).weights);
+}
+
+TEST_CASE("tests over ranks count every sample once", "[parallel]") {
+  RankedJob job{.solver = steady(20)};
+  job.solver.test_interval = 10;
+  const Seen<double> one = run_alone<double>(job);
+  REQUIRE(one.tests.size() == 6);  // at 0, 10 and 20: accuracy and loss
+  for (const int ranks : {2, 3}) {
+    job.ranks = ranks, job.shards = 6, job.global_batch = 12;
+    CHECK(largest_difference(run_ranks<double>(job).tests, run_alone<double>(job).tests) < 1e-10);
+  }
+}
+
+TEST_CASE("bfloat16 gradients with error feedback train as well", "[parallel]") {
+  RankedJob job{.ranks = 2, .strategy = {.bfloat16 = true}, .solver = steady(200)};
+  const Seen<float> half = run_ranks<float>(job);
+  job.strategy.bfloat16 = false;
+  const Seen<float> full = run_ranks<float>(job);
+  CHECK(half.weights[0] == half.weights[1]);
+  CHECK(half.losses != full.losses);
+  double a = 0, b = 0;
+  for (std::size_t i = 150; i < 200; ++i) a += half.losses[i] / 50, b += full.losses[i] / 50;
+  CHECK(a == Approx(b).margin(0.02));
+  CHECK_THROWS_AS(run_ranks<double>({.ranks = 1, .strategy = {.bfloat16 = true}}), SpecError);
+}
+
+TEST_CASE("a snapshot resumes with the same bits, and with another number of ranks", "[parallel]") {
+  const TemporaryFolder folder;
+  RankedJob job{.ranks = 2, .solver = steady(40)};
+  const Seen<double> straight = run_ranks<double>(job);
+  job.solver.snapshot_prefix = folder.path + "/job", job.solver.snapshot = 25;
+  const Seen<double> saving = run_ranks<double>(job);
+  CHECK(saving.weights == straight.weights);
+  job.solver.snapshot = 0;
+  job.resume = folder.path + "/job_iter_25.solverstate";
+  CHECK(run_ranks<double>(job).weights[0] == straight.weights[0]);
+  job.ranks = 4;
+  CHECK(largest_difference(run_ranks<double>(job).weights[0], straight.weights[0]) < 1e-10);
+  CHECK(largest_difference(run_alone<double>(job).weights[0], straight.weights[0]) < 1e-10);
+  job.shards = 8;
+  CHECK_THROWS_AS(run_ranks<double>(job), SpecError);
+}
+
+TEST_CASE("a rank that cannot go on ends the job on all ranks", "[parallel]") {
+  RankedJob job{.ranks = 3, .shards = 3, .global_batch = 12, .solver = steady(1000)};
+  Seen<float> seen;
+  std::mutex mutex;
+  ThreadWorld world(3);
+  std::vector<std::string> said(3);
+  CHECK_THROWS_AS(world.run([&](Communicator& comm) {
+    int steps = 0;
+    try {
+      run_rank<float>(job, &comm, seen, mutex, [&] {
+        if (comm.rank() == 1 && ++steps == 7) throw DataError("no more disk");
+        return Action::none;
+      });
+    } catch (const std::exception& e) {
+      said[static_cast<std::size_t>(comm.rank())] = e.what();
+      throw;
+    }
+  }),
+                  DataError);
+  CHECK(said[1] == "no more disk");
+  for (const int r : {0, 2}) {
+    INFO(said[static_cast<std::size_t>(r)]);
+    CHECK(said[static_cast<std::size_t>(r)].find("rank 1") != std::string::npos);
+    CHECK(said[static_cast<std::size_t>(r)].find("no more disk") != std::string::npos);
+  }
+}
+
+TEST_CASE("ranks that are not alike are refused", "[parallel]") {
+  Seen<float> seen;
+  std::mutex mutex;
+  ThreadWorld world(2);
+  CHECK_THROWS_AS(world.run([&](Communicator& comm) {
+    RankedJob job{.ranks = 2};
+    if (comm.rank() == 1) job.solver.base_lr = 0.06f;
+    run_rank<float>(job, &comm, seen, mutex);
+  }),
+                  SpecError);
+}
