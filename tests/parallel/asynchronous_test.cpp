@@ -140,11 +140,8 @@ TEST_CASE("every strategy learns", "[parallel]") {
 TEST_CASE("a host that says stop stops all ranks", "[parallel]") {
   for (const char* name : {"synchronous", "local_sgd", "easgd", "downpour", "bounded_delay"}) {
     INFO(name);
-    RankedJob job{.ranks = 3,
-                  .shards = 6,
-                  .global_batch = 24,
-                  .strategy = {.name = name},
-                  .solver = tiny_solver(100000)};
+    RankedJob job{.ranks = 3, .shards = 6, .global_batch = 24, .solver = tiny_solver(100000)};
+    job.strategy.name = name;
     Seen<float> seen;
     std::mutex mutex;
     ThreadWorld world(3);
@@ -162,7 +159,8 @@ TEST_CASE("snapshots of every strategy hold what the ranks agree on, and change 
   for (const char* name : {"local_sgd", "easgd", "eamsgd"}) {
     INFO(name);
     const TemporaryFolder folder;
-    RankedJob job{.ranks = 2, .strategy = {.name = name, .tau = 4}, .solver = tiny_solver(30)};
+    RankedJob job{.ranks = 2, .solver = tiny_solver(30)};
+    job.strategy.name = name, job.strategy.tau = 4;
     const Seen<double> quiet = run_ranks<double>(job);
     job.solver.snapshot_prefix = folder.path + "/job", job.solver.snapshot = 10;
     CHECK(run_ranks<double>(job).weights == quiet.weights);

@@ -14,10 +14,10 @@ namespace crema_test {
 struct RankedJob {
   int ranks = 2, shards = 4;
   std::int64_t global_batch = 16;
-  StrategyOptions strategy = {};
+  StrategyOptions strategy = StrategyOptions();
   SolverSpec solver = tiny_solver(40);
-  std::string net = {};     // the net's text for a batch; empty: tiny_net
-  std::string resume = {};  // a .solverstate that rank 0 reads
+  std::string net = std::string();     // the net's text for a batch; empty: tiny_net
+  std::string resume = std::string();  // a .solverstate that rank 0 reads
   std::uint64_t seed = 1;
 };
 
