@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The translation unit of crema::compiled: what every CPU program needs, compiled once.
+#define CREMA_COMPILING
 #include "crema/cpu/kernels.hpp"
 #include "crema/layers/all.hpp"
 #include "crema/train/trainer.hpp"
 
 namespace crema::inline CREMA_ABI {
 
+#define CREMA_LAYER(L, header, cuda) \
+  template class L<float, Cpu>;      \
+  template class L<double, Cpu>;
+#include "crema/layers/layers.def"
+#undef CREMA_LAYER
+template class Solver<float, Cpu>;
+template class Solver<double, Cpu>;
+template class SgdSolver<float, Cpu>;
+template class SgdSolver<double, Cpu>;
 template class Net<float, Cpu>;
 template class Net<double, Cpu>;
 template Registry<float, Cpu> all_layers<float, Cpu>();

@@ -319,7 +319,7 @@ class Control {
   }
   /// All byes are said and sent, and the peers have gone: what was sent is not cut off by our closing first.
   bool may_go(double now) {
-    if (now >= orders_.leave_at + 0.5) return true;
+    if (now >= orders_.leave_at + 0.1) return true;
     for (Peer& p : peers_) {
       if (!p.link.open()) continue;
       if (!p.told_bye || !p.link.flushed()) return false;

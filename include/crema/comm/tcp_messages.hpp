@@ -25,8 +25,9 @@ class TcpMessages {
   void start(const Operation& op, std::uint64_t ticket) {
     const auto peer = static_cast<std::size_t>(op.peer);
     End& end = ends_[peer];
+    if (op.kind == Operation::receive)
+      return start_receive(end, peer, {op, ticket});  // what has come is there
     if (!end.lost.empty()) throw LostRank{op.peer, end.lost};
-    if (op.kind == Operation::receive) return start_receive(end, peer, {op, ticket});
     Frame f = frame_of(op, ++last_id_);
     f.kind = bytes_of(f) <= short_bytes || peer == rank_ ? whole : request;
     if (peer == rank_) {

@@ -53,7 +53,7 @@ class World {
     if (control_ && std::uncaught_exceptions() > exceptions_ && !control_->failure().happened())
       control_->report(cat("rank ", options_.rank, " left the world because of an error"));
     communicator_.reset();
-    if (control_) control_->leave(1);
+    if (control_) control_->leave(control_->failure().happened() ? 0.2 : 1);
   }
 
   int rank() const { return options_.rank; }
@@ -69,8 +69,15 @@ class World {
   void leave(double seconds = 10) {
     if (!control_ || left_) return;
     left_ = true;
-    control_->leave(seconds, true);
+    const bool failed = control_->failure().happened();
+    control_->leave(failed ? 0.2 : seconds, !failed);
     communicator_->abort("the world has been left");
+  }
+  /// Where each rank is: equal for ranks of one host. Rank 0 knows it of all.
+  const std::vector<std::string>& hosts() const { return hosts_; }
+  /// Words for all ranks, from any thread: the world breaks, unless it has already.
+  void report(const std::string& why) {
+    if (control_) control_->report(why);
   }
   /// Connections for PMI (WorldOptions::pmi): rank 0's to serve, by rank; or the own one to rank 0. Once.
   std::vector<detail::Descriptor> take_pmi_links() { return std::exchange(pmi_, {}); }
@@ -169,8 +176,9 @@ class World {
     link.flush();
   }
   /// Reads all hellos, throws CommError unless they are equal, writes the addresses.
-  void compare(std::vector<detail::PacketLink>& ranks, const Deadline& deadline, std::string& table) const {
+  void compare(std::vector<detail::PacketLink>& ranks, const Deadline& deadline, std::string& table) {
     std::string differences;
+    hosts_ = {detail::host_of(detail::local_address(ranks[1].fd()))};
     for (std::size_t r = 1; r < count(); ++r) {
       const std::optional<detail::Packet> p = ranks[r].receive(deadline);
       if (!p || p->type != detail::Packet::hello)
@@ -179,6 +187,7 @@ class World {
       detail::BodyReader body(p->body, ranks[r].peer());
       const std::string address = body.text(), version = body.text();
       detail::put_text(table, address);
+      hosts_.push_back(detail::host_of(address));
       const auto differs = [&](const std::string& what) {
         differences += cat(differences.empty() ? "" : "; ", "rank ", r, " differs from rank 0 in ", what);
       };
@@ -330,6 +339,7 @@ class World {
   std::unique_ptr<detail::Control> control_;
   Links links_;
   std::vector<detail::Descriptor> pmi_;
+  std::vector<std::string> hosts_;
   std::unique_ptr<Communicator> communicator_;
   bool left_ = false;
 };

@@ -20,4 +20,15 @@
 #define CREMA_ABI v0_1
 #endif
 
+#if !defined(CREMA_COMPILED)
+#define CREMA_BODIES 1
+#define CREMA_INLINE inline
+#elif defined(CREMA_COMPILING)
+#define CREMA_BODIES 1
+#define CREMA_INLINE
+#else
+#define CREMA_BODIES 0
+#define CREMA_INLINE
+#endif
+
 #define CREMA_ALWAYS_INLINE __attribute__((always_inline))

@@ -78,4 +78,9 @@ class Accuracy final : public Layer<T, B> {
   AccuracyOptions options_;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Accuracy<float, Cpu>;
+extern template class Accuracy<double, Cpu>;
+#endif
+
 }  // namespace crema

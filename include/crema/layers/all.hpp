@@ -32,7 +32,6 @@ Registry<T, B> all_layers() {
 }
 
 #if defined(CREMA_COMPILED)  // crema::compiled has them
-class Cpu;
 extern template Registry<float, Cpu> all_layers<float, Cpu>();
 extern template Registry<double, Cpu> all_layers<double, Cpu>();
 #endif

@@ -55,4 +55,9 @@ class Dropout final : public Layer<T, B> {
   double ratio_;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Dropout<float, Cpu>;
+extern template class Dropout<double, Cpu>;
+#endif
+
 }  // namespace crema

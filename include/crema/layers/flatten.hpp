@@ -46,4 +46,9 @@ class Flatten final : public Layer<T, B> {
   }
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Flatten<float, Cpu>;
+extern template class Flatten<double, Cpu>;
+#endif
+
 }  // namespace crema

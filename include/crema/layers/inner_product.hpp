@@ -78,4 +78,9 @@ class InnerProduct final : public Layer<T, B> {
   InnerProductOptions options_;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class InnerProduct<float, Cpu>;
+extern template class InnerProduct<double, Cpu>;
+#endif
+
 }  // namespace crema

@@ -37,4 +37,9 @@ class Input final : public Layer<T, B> {
   void backward(B&, const Backward<T, B>&) override {}
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Input<float, Cpu>;
+extern template class Input<double, Cpu>;
+#endif
+
 }  // namespace crema

@@ -57,4 +57,9 @@ class Lrn final : public Layer<T, B> {
   LrnSetting setting_;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Lrn<float, Cpu>;
+extern template class Lrn<double, Cpu>;
+#endif
+
 }  // namespace crema

@@ -117,4 +117,9 @@ class Pooling final : public Layer<T, B> {
   bool small_ = true;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Pooling<float, Cpu>;
+extern template class Pooling<double, Cpu>;
+#endif
+
 }  // namespace crema

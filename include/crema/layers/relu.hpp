@@ -40,4 +40,9 @@ class ReLU final : public Layer<T, B> {
   T slope_;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class ReLU<float, Cpu>;
+extern template class ReLU<double, Cpu>;
+#endif
+
 }  // namespace crema

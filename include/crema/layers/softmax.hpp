@@ -39,4 +39,9 @@ class Softmax final : public Layer<T, B> {
   int axis_;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Softmax<float, Cpu>;
+extern template class Softmax<double, Cpu>;
+#endif
+
 }  // namespace crema

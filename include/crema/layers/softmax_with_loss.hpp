@@ -91,4 +91,9 @@ class SoftmaxWithLoss final : public Layer<T, B> {
   Normalization normalization_ = Normalization::valid;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class SoftmaxWithLoss<float, Cpu>;
+extern template class SoftmaxWithLoss<double, Cpu>;
+#endif
+
 }  // namespace crema

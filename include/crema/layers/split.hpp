@@ -45,4 +45,9 @@ class Split final : public Layer<T, B> {
   }
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Split<float, Cpu>;
+extern template class Split<double, Cpu>;
+#endif
+
 }  // namespace crema

@@ -25,6 +25,8 @@
 
 namespace crema::inline CREMA_ABI {
 
+class Cpu;  // crema::compiled carries the layers of this backend
+
 /// Where a job stands. All random numbers are drawn from
 /// (seed, layer, iteration, part, global sample, element).
 struct Step {

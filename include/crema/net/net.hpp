@@ -222,7 +222,6 @@ double objective(const Outputs& outputs, std::span<const Loss> losses) {
 
 #if defined(CREMA_COMPILED)  // crema::compiled has them
 namespace crema::inline CREMA_ABI {
-class Cpu;
 extern template class Net<float, Cpu>;
 extern template class Net<double, Cpu>;
 }  // namespace crema

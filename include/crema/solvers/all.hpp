@@ -15,7 +15,6 @@ std::unique_ptr<Solver<T, B>> make_solver(B& b, const SolverSpec& spec, const Pa
 }
 
 #if defined(CREMA_COMPILED)  // crema::compiled has them
-class Cpu;
 extern template std::unique_ptr<Solver<float, Cpu>> make_solver<float, Cpu>(Cpu&, const SolverSpec&,
                                                                             const Parameters<float, Cpu>&);
 extern template std::unique_ptr<Solver<double, Cpu>> make_solver<double, Cpu>(Cpu&, const SolverSpec&,

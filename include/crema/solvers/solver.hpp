@@ -8,7 +8,6 @@
 // rule of the solver with rate = learning_rate(iteration) * lr_mult, decay = weight_decay * decay_mult.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <span>
@@ -25,15 +24,8 @@ class Solver {
  public:
   /// `histories`: how many numbers the rule keeps for each parameter. Throws SpecError for options that
   /// cannot be right.
-  Solver(B& b, const SolverSpec& spec, const Parameters<T, B>& p, std::size_t histories) : spec_(spec) {
-    learning_rate(spec, 0);
-    if (spec.regularization_type != "L2" && spec.regularization_type != "L1")
-      throw SpecError(cat("no regularization_type \"", spec.regularization_type, "\"; there are: L2, L1"));
-    if (!(spec.momentum >= 0 && spec.momentum < 1))
-      throw SpecError(cat("momentum must be in [0, 1), not ", spec.momentum));
-    for (std::size_t i = 0; i < histories; ++i) history_.emplace_back(b, p.values().size());
-  }
-  virtual ~Solver() = default;
+  Solver(B& b, const SolverSpec& spec, const Parameters<T, B>& p, std::size_t histories);
+  virtual ~Solver();
 
   const SolverSpec& spec() const { return spec_; }
   std::size_t histories() const { return history_.size(); }
@@ -75,5 +67,23 @@ class Solver {
   SolverSpec spec_;
   std::vector<Buffer<T, B>> history_;
 };
+
+template <class T, class B>
+Solver<T, B>::Solver(B& b, const SolverSpec& spec, const Parameters<T, B>& p, std::size_t histories)
+    : spec_(spec) {
+  learning_rate(spec, 0);
+  if (spec.regularization_type != "L2" && spec.regularization_type != "L1")
+    throw SpecError(cat("no regularization_type \"", spec.regularization_type, "\"; there are: L2, L1"));
+  if (!(spec.momentum >= 0 && spec.momentum < 1))
+    throw SpecError(cat("momentum must be in [0, 1), not ", spec.momentum));
+  for (std::size_t i = 0; i < histories; ++i) history_.emplace_back(b, p.values().size());
+}
+template <class T, class B>
+Solver<T, B>::~Solver() = default;
+
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Solver<float, Cpu>;
+extern template class Solver<double, Cpu>;
+#endif
 
 }  // namespace crema

@@ -8,13 +8,52 @@
 namespace crema::inline CREMA_ABI {
 
 template <>
-inline const Schema& schema<BlobShape>() {
+CREMA_INLINE const Schema& schema<BlobShape>();
+template <>
+CREMA_INLINE const Schema& schema<FillerSpec>();
+template <>
+CREMA_INLINE const Schema& schema<ParamSpec>();
+template <>
+CREMA_INLINE const Schema& schema<NetStateRule>();
+template <>
+CREMA_INLINE const Schema& schema<NetState>();
+template <>
+CREMA_INLINE const Schema& schema<TransformationOptions>();
+template <>
+CREMA_INLINE const Schema& schema<LossOptions>();
+template <>
+CREMA_INLINE const Schema& schema<AccuracyOptions>();
+template <>
+CREMA_INLINE const Schema& schema<ConvolutionOptions>();
+template <>
+CREMA_INLINE const Schema& schema<DataOptions>();
+template <>
+CREMA_INLINE const Schema& schema<DropoutOptions>();
+template <>
+CREMA_INLINE const Schema& schema<FlattenOptions>();
+template <>
+CREMA_INLINE const Schema& schema<InnerProductOptions>();
+template <>
+CREMA_INLINE const Schema& schema<InputOptions>();
+template <>
+CREMA_INLINE const Schema& schema<LrnOptions>();
+template <>
+CREMA_INLINE const Schema& schema<PoolingOptions>();
+template <>
+CREMA_INLINE const Schema& schema<ReluOptions>();
+template <>
+CREMA_INLINE const Schema& schema<SoftmaxOptions>();
+
+#if CREMA_BODIES
+
+template <>
+CREMA_INLINE const Schema& schema<BlobShape>() {
   static const Schema s{"BlobShape", {field(1, "dim", &BlobShape::dim, true)}};
   return s;
 }
 
 template <>
-inline const Schema& schema<FillerSpec>() {
+CREMA_INLINE const Schema& schema<FillerSpec>() {
   using M = FillerSpec;
   static const Schema s{"FillerParameter",
                         {field(1, "type", &M::type), field(2, "value", &M::value), field(3, "min", &M::min),
@@ -24,7 +63,7 @@ inline const Schema& schema<FillerSpec>() {
 }
 
 template <>
-inline const Schema& schema<ParamSpec>() {
+CREMA_INLINE const Schema& schema<ParamSpec>() {
   using M = ParamSpec;
   static const Schema s{"ParamSpec",
                         {field(1, "name", &M::name), field(2, "share_mode", &M::share_mode),
@@ -33,7 +72,7 @@ inline const Schema& schema<ParamSpec>() {
 }
 
 template <>
-inline const Schema& schema<NetStateRule>() {
+CREMA_INLINE const Schema& schema<NetStateRule>() {
   using M = NetStateRule;
   static const Schema s{"NetStateRule",
                         {field(1, "phase", &M::phase), field(2, "min_level", &M::min_level),
@@ -43,7 +82,7 @@ inline const Schema& schema<NetStateRule>() {
 }
 
 template <>
-inline const Schema& schema<NetState>() {
+CREMA_INLINE const Schema& schema<NetState>() {
   using M = NetState;
   static const Schema s{
       "NetState", {field(1, "phase", &M::phase), field(2, "level", &M::level), field(3, "stage", &M::stage)}};
@@ -51,7 +90,7 @@ inline const Schema& schema<NetState>() {
 }
 
 template <>
-inline const Schema& schema<TransformationOptions>() {
+CREMA_INLINE const Schema& schema<TransformationOptions>() {
   using M = TransformationOptions;
   static const Schema s{
       "TransformationParameter",
@@ -62,7 +101,7 @@ inline const Schema& schema<TransformationOptions>() {
 }
 
 template <>
-inline const Schema& schema<LossOptions>() {
+CREMA_INLINE const Schema& schema<LossOptions>() {
   using M = LossOptions;
   static const Schema s{"LossParameter",
                         {field(1, "ignore_label", &M::ignore_label), field(2, "normalize", &M::normalize),
@@ -71,7 +110,7 @@ inline const Schema& schema<LossOptions>() {
 }
 
 template <>
-inline const Schema& schema<AccuracyOptions>() {
+CREMA_INLINE const Schema& schema<AccuracyOptions>() {
   using M = AccuracyOptions;
   static const Schema s{
       "AccuracyParameter",
@@ -80,7 +119,7 @@ inline const Schema& schema<AccuracyOptions>() {
 }
 
 template <>
-inline const Schema& schema<ConvolutionOptions>() {
+CREMA_INLINE const Schema& schema<ConvolutionOptions>() {
   using M = ConvolutionOptions;
   static const Schema s{
       "ConvolutionParameter",
@@ -95,7 +134,7 @@ inline const Schema& schema<ConvolutionOptions>() {
 }
 
 template <>
-inline const Schema& schema<DataOptions>() {
+CREMA_INLINE const Schema& schema<DataOptions>() {
   using M = DataOptions;
   static const Schema s{
       "DataParameter",
@@ -107,13 +146,13 @@ inline const Schema& schema<DataOptions>() {
 }
 
 template <>
-inline const Schema& schema<DropoutOptions>() {
+CREMA_INLINE const Schema& schema<DropoutOptions>() {
   static const Schema s{"DropoutParameter", {field(1, "dropout_ratio", &DropoutOptions::dropout_ratio)}};
   return s;
 }
 
 template <>
-inline const Schema& schema<FlattenOptions>() {
+CREMA_INLINE const Schema& schema<FlattenOptions>() {
   static const Schema s{
       "FlattenParameter",
       {field(1, "axis", &FlattenOptions::axis), field(2, "end_axis", &FlattenOptions::end_axis)}};
@@ -121,7 +160,7 @@ inline const Schema& schema<FlattenOptions>() {
 }
 
 template <>
-inline const Schema& schema<InnerProductOptions>() {
+CREMA_INLINE const Schema& schema<InnerProductOptions>() {
   using M = InnerProductOptions;
   static const Schema s{
       "InnerProductParameter",
@@ -132,13 +171,13 @@ inline const Schema& schema<InnerProductOptions>() {
 }
 
 template <>
-inline const Schema& schema<InputOptions>() {
+CREMA_INLINE const Schema& schema<InputOptions>() {
   static const Schema s{"InputParameter", {field(1, "shape", &InputOptions::shape)}};
   return s;
 }
 
 template <>
-inline const Schema& schema<LrnOptions>() {
+CREMA_INLINE const Schema& schema<LrnOptions>() {
   using M = LrnOptions;
   static const Schema s{
       "LRNParameter",
@@ -148,7 +187,7 @@ inline const Schema& schema<LrnOptions>() {
 }
 
 template <>
-inline const Schema& schema<PoolingOptions>() {
+CREMA_INLINE const Schema& schema<PoolingOptions>() {
   using M = PoolingOptions;
   static const Schema s{
       "PoolingParameter",
@@ -161,7 +200,7 @@ inline const Schema& schema<PoolingOptions>() {
 }
 
 template <>
-inline const Schema& schema<ReluOptions>() {
+CREMA_INLINE const Schema& schema<ReluOptions>() {
   static const Schema s{
       "ReLUParameter",
       {field(1, "negative_slope", &ReluOptions::negative_slope), field(2, "engine", &ReluOptions::engine)}};
@@ -169,11 +208,13 @@ inline const Schema& schema<ReluOptions>() {
 }
 
 template <>
-inline const Schema& schema<SoftmaxOptions>() {
+CREMA_INLINE const Schema& schema<SoftmaxOptions>() {
   static const Schema s{
       "SoftmaxParameter",
       {field(1, "engine", &SoftmaxOptions::engine), field(2, "axis", &SoftmaxOptions::axis)}};
   return s;
 }
+
+#endif
 
 }  // namespace crema::inline CREMA_ABI

@@ -21,7 +21,10 @@ struct BlobSpec {
 };
 
 template <>
-inline const Schema& schema<BlobSpec>() {
+CREMA_INLINE const Schema& schema<BlobSpec>();
+#if CREMA_BODIES
+template <>
+CREMA_INLINE const Schema& schema<BlobSpec>() {
   using M = BlobSpec;
   static const Schema s{
       "BlobProto",
@@ -31,6 +34,7 @@ inline const Schema& schema<BlobSpec>() {
        field(9, "double_diff", &M::double_diff, true)}};
   return s;
 }
+#endif
 
 struct LayerSpec {
   std::string name = {}, type = {};
@@ -54,7 +58,10 @@ struct LayerSpec {
 
 /// The fields of LayerParameter that LayerSpec has members for; the rest stays in `options`.
 template <>
-inline const Schema& schema<LayerSpec>() {
+CREMA_INLINE const Schema& schema<LayerSpec>();
+#if CREMA_BODIES
+template <>
+CREMA_INLINE const Schema& schema<LayerSpec>() {
   using M = LayerSpec;
   static const Schema s = [] {
     Schema t{
@@ -85,21 +92,30 @@ inline const Schema& schema<LayerSpec>() {
   }();
   return s;
 }
+#endif
 
 /// LayerSpec keeps what has no member in `options`.
 template <>
-inline LayerSpec from_message<LayerSpec>(const Message& m) {
+CREMA_INLINE LayerSpec from_message<LayerSpec>(const Message& m);
+#if CREMA_BODIES
+template <>
+CREMA_INLINE LayerSpec from_message<LayerSpec>(const Message& m) {
   LayerSpec spec;
   assign(&spec, schema<LayerSpec>(), m, &spec.options);
   return spec;
 }
+#endif
 template <>
-inline Message to_message<LayerSpec>(const LayerSpec& spec) {
+CREMA_INLINE Message to_message<LayerSpec>(const LayerSpec& spec);
+#if CREMA_BODIES
+template <>
+CREMA_INLINE Message to_message<LayerSpec>(const LayerSpec& spec) {
   Message m = {};
   collect(&spec, schema<LayerSpec>(), m);
   m.fields.insert(m.fields.end(), spec.options.fields.begin(), spec.options.fields.end());
   return m;
 }
+#endif
 
 /// The row of LayerParameter under which options of type O stand. Caffe's own are found by themselves; a
 /// user's layer specialises this with a number from 20000 up, and hands it to the readers as `layer_fields`:
@@ -128,13 +144,16 @@ namespace detail {
   throw SpecError(cat("layer '", spec.name, "' has a ", row.name,
                       " that was read without its table: hand layer_field to the reader as layer_fields"));
 }
-inline void replace_options(LayerSpec& spec, const SchemaField& row, Message message) {
+CREMA_INLINE void replace_options(LayerSpec& spec, const SchemaField& row, Message message);
+#if CREMA_BODIES
+CREMA_INLINE void replace_options(LayerSpec& spec, const SchemaField& row, Message message) {
   Field f;
   f.number = row.number, f.form = Field::Form::message, f.message = std::move(message);
   if (!schema<LayerSpec>().find(row.number)) f.name = row.name, f.schema = row.message;
   std::erase_if(spec.options.fields, [&](const Field& old) { return old.number == f.number; });
   spec.options.fields.push_back(std::move(f));
 }
+#endif
 }  // namespace detail
 
 /// A layer's options of one kind; defaults where the spec has none. Several messages of one kind merge, as in

@@ -28,7 +28,10 @@ struct NetSpec {
 };
 
 template <>
-inline const Schema& schema<NetSpec>() {
+CREMA_INLINE const Schema& schema<NetSpec>();
+#if CREMA_BODIES
+template <>
+CREMA_INLINE const Schema& schema<NetSpec>() {
   using M = NetSpec;
   static const Schema s{"NetParameter",
                         {field(1, "name", &M::name), field(3, "input", &M::input),
@@ -37,10 +40,13 @@ inline const Schema& schema<NetSpec>() {
                          field(8, "input_shape", &M::input_shape), field(100, "layer", &M::layers)}};
   return s;
 }
+#endif
 
 /// The same net with legacy `input` fields turned into an Input layer at the front, as Caffe does. Throws
 /// SpecError when names and shapes do not match in number, and for V1 `layers`, which are not read yet.
-inline NetSpec with_input_layers(NetSpec net) {
+CREMA_INLINE NetSpec with_input_layers(NetSpec net);
+#if CREMA_BODIES
+CREMA_INLINE NetSpec with_input_layers(NetSpec net) {
   for (const Field& f : net.other.fields)
     if (f.number == 2 || f.name == "layers")
       throw SpecError(
@@ -58,5 +64,6 @@ inline NetSpec with_input_layers(NetSpec net) {
   net.input.clear(), net.input_dim.clear(), net.input_shape.clear();
   return net;
 }
+#endif
 
 }  // namespace crema::inline CREMA_ABI

@@ -87,7 +87,9 @@ inline bool is_array(const SchemaField& row) {
 inline std::size_t element_size(const SchemaField& row) { return row.kind == Kind::real ? 4 : 8; }
 
 /// Fills a struct from a message; what the table does not know goes to `other`, if there is one.
-inline void assign(void* object, const Schema& s, const Message& m, Message* other = nullptr) {
+CREMA_INLINE void assign(void* object, const Schema& s, const Message& m, Message* other = nullptr);
+#if CREMA_BODIES
+CREMA_INLINE void assign(void* object, const Schema& s, const Message& m, Message* other) {
   for (const Field& f : m.fields) {
     const SchemaField* row = f.form <= Field::Form::message ? s.find(f.number) : nullptr;
     if (row && row->set)
@@ -96,12 +98,16 @@ inline void assign(void* object, const Schema& s, const Message& m, Message* oth
       other->fields.push_back(f);
   }
 }
-inline void collect(const void* object, const Schema& s, Message& out) {
+#endif
+CREMA_INLINE void collect(const void* object, const Schema& s, Message& out);
+#if CREMA_BODIES
+CREMA_INLINE void collect(const void* object, const Schema& s, Message& out) {
   for (const SchemaField& row : s.fields)
     if (row.get)
       row.get(static_cast<const char*>(object) + row.offset,
               static_cast<const char*>(row.defaults) + row.offset, row, out);
 }
+#endif
 
 template <class M>
 M from_message(const Message& m) {

@@ -73,7 +73,10 @@ struct SolverSpec {
 };
 
 template <>
-inline const Schema& schema<SolverSpec>() {
+CREMA_INLINE const Schema& schema<SolverSpec>();
+#if CREMA_BODIES
+template <>
+CREMA_INLINE const Schema& schema<SolverSpec>() {
   using M = SolverSpec;
   static const Schema s{"SolverParameter",
                         {field(1, "train_net", &M::train_net),
@@ -120,6 +123,7 @@ inline const Schema& schema<SolverSpec>() {
                          field(42, "weights", &M::weights)}};
   return s;
 }
+#endif
 
 /// A saved solver. Fields from 20000 up are crema's own (train/snapshot.hpp); Caffe skips them.
 struct SolverStateSpec {
@@ -131,13 +135,17 @@ struct SolverStateSpec {
   friend bool operator==(const SolverStateSpec&, const SolverStateSpec&) = default;
 };
 template <>
-inline const Schema& schema<SolverStateSpec>() {
+CREMA_INLINE const Schema& schema<SolverStateSpec>();
+#if CREMA_BODIES
+template <>
+CREMA_INLINE const Schema& schema<SolverStateSpec>() {
   using M = SolverStateSpec;
   static const Schema s{"SolverState",
                         {field(1, "iter", &M::iter), field(2, "learned_net", &M::learned_net),
                          field(3, "history", &M::history), field(4, "current_step", &M::current_step)}};
   return s;
 }
+#endif
 
 /// One sample of a Caffe database: C,H,W bytes, or an encoded image.
 struct DatumSpec {
@@ -150,7 +158,10 @@ struct DatumSpec {
   friend bool operator==(const DatumSpec&, const DatumSpec&) = default;
 };
 template <>
-inline const Schema& schema<DatumSpec>() {
+CREMA_INLINE const Schema& schema<DatumSpec>();
+#if CREMA_BODIES
+template <>
+CREMA_INLINE const Schema& schema<DatumSpec>() {
   using M = DatumSpec;
   static const Schema s = [] {
     Schema t{"Datum",
@@ -162,6 +173,7 @@ inline const Schema& schema<DatumSpec>() {
   }();
   return s;
 }
+#endif
 
 inline bool operator==(const SolverSpec& a, const SolverSpec& b) { return to_message(a) == to_message(b); }
 
