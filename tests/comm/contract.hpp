@@ -131,7 +131,8 @@ void one_size(Communicator& c, std::size_t n) {
 template <class T>
 void all_sizes(const Subject& s, int ranks) {
   run_good(s, ranks, [&](Communicator& c) {
-    for (const std::size_t n : {0, 1, 2, 7, 15, 16, 17, 33, 64, 1000, 4099, 20011}) one_size<T>(c, n);
+    for (const std::size_t n : {0u, 1u, 2u, 7u, 15u, 16u, 17u, 33u, 64u, 1000u, 4099u, 20011u})
+      one_size<T>(c, n);
     one_size<T>(c, s.most_bytes / 16 / sizeof(T) + 5);
   });
 }
@@ -184,7 +185,7 @@ void one_order(const Subject& s, Communicator& c, std::size_t n) {
 }
 inline void order(const Subject& s, int ranks) {
   run_good(s, ranks, [&](Communicator& c) {
-    for (const std::size_t n : {1, 5, 16, 100, 1023, 5000, 40001, 300007}) {
+    for (const std::size_t n : {1u, 5u, 16u, 100u, 1023u, 5000u, 40001u, 300007u}) {
       one_order<float>(s, c, n);
       one_order<double>(s, c, n);
       one_order<BFloat16>(s, c, n);
@@ -243,7 +244,7 @@ inline void messages(const Subject& s, int ranks) {
     for (std::size_t k = 0; k < sizes.size(); ++k) out.push_back(filled(sizes[k], c.rank(), k));
     for (std::size_t k = 0; k < sizes.size(); ++k)
       sent.push_back(c.start_send(std::span<const double>(out[k]), to, static_cast<int>(k % 2)));
-    for (const std::size_t parity : {1, 0})  // another order than they were sent in
+    for (const std::size_t parity : {1u, 0u})  // another order than they were sent in
       for (std::size_t k = parity; k < sizes.size(); k += 2) {
         std::vector<double> x(sizes[k]);
         c.receive(std::span(x), from, static_cast<int>(k % 2));

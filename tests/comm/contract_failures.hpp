@@ -127,7 +127,7 @@ inline void mismatches(const Subject& s, int ranks) {
 
 /// A message that does not fit its receive.
 inline void wrong_message(const Subject& s, int ranks) {
-  for (const std::size_t n : {4, 100000})
+  for (const std::size_t n : {4u, 100000u})
     run_bad(s, ranks, s.timeout,
             [&](Communicator& c) {
               const int last = c.size() - 1;

@@ -42,7 +42,7 @@ TEST_CASE("tcp: the contract of all communicators") {
 TEST_CASE("tcp: sums are added by rank, whatever the count") {
   const int n = GENERATE(2, 3, 4);
   const auto errors = in_world(n, [n](World& w) {
-    for (const std::size_t count : {0, 1, 15, 16, 17, 1000, 5000, 40000, 100000, 300001}) {
+    for (const std::size_t count : {0u, 1u, 15u, 16u, 17u, 1000u, 5000u, 40000u, 100000u, 300001u}) {
       std::vector<float> x = numbers(w.rank(), count), expected(count);
       for (std::size_t i = 0; i < count; ++i) {
         expected[i] = number(0, i);
@@ -64,7 +64,7 @@ TEST_CASE("tcp: sums are added by rank, whatever the count") {
 
 TEST_CASE("tcp: bfloat16 is rounded once") {
   const auto errors = in_world(3, [](World& w) {
-    for (const std::size_t count : {100, 200000}) {
+    for (const std::size_t count : {100u, 200000u}) {
       std::vector<BFloat16> x(count);
       for (std::size_t i = 0; i < count; ++i) x[i] = BFloat16(number(w.rank(), i));
       w.communicator().all_reduce(std::span(x));
@@ -81,7 +81,7 @@ TEST_CASE("tcp: bfloat16 is rounded once") {
 TEST_CASE("tcp: broadcast, gather and many tickets at once") {
   const auto errors = in_world(4, [](World& w) {
     Communicator& c = w.communicator();
-    for (const std::size_t count : {1, 70, 20000, 200003}) {
+    for (const std::size_t count : {1u, 70u, 20000u, 200003u}) {
       for (int root = 0; root < 4; ++root) {
         std::vector<float> x = numbers(w.rank(), count);
         c.broadcast(std::span(x), root);

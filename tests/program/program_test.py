@@ -64,6 +64,20 @@ class Program(unittest.TestCase):
     def files(self, name, iteration):
         return [(self.folder / f"{name}_iter_{iteration}.{end}").read_bytes() for end in ("caffemodel", "solverstate")]
 
+    def test_ranks(self):
+        for strategy in ("synchronous", "local_sgd", "easgd", "eamsgd", "downpour", "bounded_delay"):
+            out = self.run_crema("train", "-solver", self.solver(strategy, 150), "--ranks=3", f"--strategy={strategy}", "-tau", "4", f"--save={strategy}.caffemodel")
+            self.assertEqual(out.returncode, 0, f"{strategy}: {out.stderr}")
+            self.assertIn("Optimization Done.", out.stderr)
+            scored = self.run_crema("test", "--model=net.prototxt", "-weights", f"{strategy}.caffemodel", "--iterations=0")
+            self.assertGreater(float(re.findall(r"accuracy = ([\d.]+)", scored.stderr)[-1]), 0.8, strategy)
+        one = self.run_crema("train", "-solver", self.solver("one", 20), "--ranks=1", "--shards=2")
+        self.assertEqual(one.returncode, 0, one.stderr)
+        for flags, says in ((["--ranks=2", "--strategy=hogwild"], "hogwild"), (["--ranks=4", "--shards=6"], "4 ranks do not divide 6 shards")):
+            bad = self.run_crema("train", "-solver", self.solver("bad", 20), *flags)
+            self.assertNotEqual(bad.returncode, 0)
+            self.assertIn(says, bad.stderr + bad.stdout)
+
     def test_train_test_time(self):
         out = self.run_crema("train", "-solver", self.solver("a"), "--report=a.html", "-save=a.caffemodel")
         self.assertEqual(out.returncode, 0, out.stderr)

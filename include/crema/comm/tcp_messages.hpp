@@ -45,7 +45,8 @@ class TcpMessages {
     bool moved = false;
     for (std::size_t q = 0; q < ends_.size(); ++q) {
       if (q == rank_) continue;
-      if (ends_[q].lost.empty()) moved |= push(q) | pull(q);
+      if (ends_[q].lost.empty() && push(q)) moved = true;
+      if (ends_[q].lost.empty() && pull(q)) moved = true;
       if (!ends_[q].lost.empty() && ends_[q].needed()) throw LostRank{static_cast<int>(q), ends_[q].lost};
     }
     return moved;

@@ -159,7 +159,9 @@ class ThreadCommunicator : public Communicator {
       }
     }
     std::string wrong;
-    for (const auto& [s, m] : matches_) {
+    for (const Match& match : matches_) {
+      Started* const s = match.receive;
+      const detail::ThreadMessage* const m = match.message;
       const Operation &want = s->op, &sent = m->call;
       if (sent.count != want.count || sent.type != want.type)
         wrong = cat("rank ", want.peer, " sent ",
