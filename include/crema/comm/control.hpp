@@ -114,12 +114,14 @@ class Control {
   }
 
   /// Reports a failure and returns the one that all ranks agree on: what rank 0 has learnt first. `grace`: how
-  /// long to wait for it; 0 where this rank knows for sure.
+  /// long to wait before, where this rank may have seen only what followed; 0 where it knows for sure.
   std::string verdict(const std::string& suspicion, double grace = 0.5) {
-    if (rank_ != 0) report(suspicion);
-    if (!failure_.happened() && (rank_ != 0 || grace > 0))
-      wait_for(failure_.wake().fd(), POLLIN, Deadline(rank_ == 0 ? grace : 0.5), nullptr);
-    if (rank_ == 0) report(suspicion);
+    const auto wait = [&](double seconds) {
+      if (!failure_.happened()) wait_for(failure_.wake().fd(), POLLIN, Deadline(seconds), nullptr);
+    };
+    if (grace > 0) wait(grace);
+    report(suspicion);
+    if (rank_ != 0) wait(0.5);
     failure_.set(suspicion);
     return failure_.text();
   }

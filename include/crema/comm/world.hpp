@@ -52,8 +52,9 @@ class World {
   ~World() {
     if (control_ && std::uncaught_exceptions() > exceptions_ && !control_->failure().happened())
       control_->report(cat("rank ", options_.rank, " left the world because of an error"));
+    // What is to be told goes out before the links close: a peer takes a closed link for a lost rank.
+    if (control_) control_->leave(1);
     communicator_.reset();
-    if (control_) control_->leave(control_->failure().happened() ? 0.2 : 1);
   }
 
   int rank() const { return options_.rank; }
@@ -70,7 +71,7 @@ class World {
     if (!control_ || left_) return;
     left_ = true;
     const bool failed = control_->failure().happened();
-    control_->leave(failed ? 0.2 : seconds, !failed);
+    control_->leave(failed ? 1 : seconds, !failed);
     communicator_->abort("the world has been left");
   }
   /// Where each rank is: equal for ranks of one host. Rank 0 knows it of all.
