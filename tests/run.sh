@@ -57,7 +57,7 @@ suite() {
 # CUDA's code has to compile and link where there is no GPU too; its tests are then skipped.
 cuda() {
   local root
-  root=$(bash tests/cuda/toolkit.sh "$build/cuda_toolkit" | tail -n 1) || return 1
+  root=$(bash tests/cuda/toolkit.sh "$build/cuda_toolkit" | tail -n 1) && root=$(realpath "$root") || return 1
   target=test_cuda suite "$build/cuda" -L cuda -- -DCREMA_BUILD_CUDA=ON -DCREMA_BUILD_EXAMPLES=OFF -DCMAKE_CUDA_COMPILER="$root/bin/nvcc" -DCUDAToolkit_ROOT="$root"
 }
 
