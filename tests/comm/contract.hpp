@@ -26,7 +26,7 @@ using Body = std::function<void(Communicator&)>;
 struct Subject {
   /// Forms a new world of that many ranks whose waits take `timeout` seconds at most, runs body on each, and
   /// returns what each rank of this process threw, or empty; the lowest rank first. A rank that throws has to
-  /// make the others know: by abort(), or by the way that it leaves.
+  /// make the others know: by fail(), or by the way that it leaves.
   std::function<std::vector<std::string>(int ranks, double timeout, const Body&)> launch;
   bool by_rank = true;                // sums are ((x_0 + x_1) + x_2) + ..., bfloat16 sums are rounded once
   std::size_t most_bytes = 8u << 20;  // of the largest collectives

@@ -177,7 +177,7 @@ inline void own_timeout(const Subject& s, int ranks) {
           {cat("rank ", ranks - 1)});
 }
 
-/// abort() on one rank ends the waits of all others, with its words; an exception does too.
+/// fail() on one rank ends the waits of all others, with its words; an exception does too.
 inline void aborts(const Subject& s, int ranks) {
   run_bad(s, ranks, s.timeout,
           [](Communicator& c) {
@@ -185,8 +185,8 @@ inline void aborts(const Subject& s, int ranks) {
             c.all_reduce(std::span(x));
             if (c.rank() == c.size() - 1) {
               usleep(20000);
-              c.abort("the disk is full");
-              c.abort("and more");
+              c.fail("the disk is full");
+              c.fail("and more");
               require_broken(c, c.failure());
               throw CommError(c.failure());
             }

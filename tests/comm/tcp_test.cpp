@@ -165,7 +165,7 @@ TEST_CASE("tcp: who is late is named, and an abort says why, everywhere") {
   const auto aborted = in_world(3, [](World& w) {
     std::vector<float> x(1000000);
     if (w.rank() == 1) {
-      w.communicator().abort("no more data");
+      w.communicator().fail("no more data");
     }
     w.communicator().all_reduce(std::span(x));
   });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Synchronous SGD against one rank with the whole batch.
+#include "../comm/worlds.hpp"
 #include "catch.hpp"
 #include "tiny_ranks.hpp"
 
@@ -64,6 +65,18 @@ TEST_CASE("float agrees to rounding, and runs repeat to the bit", "[parallel]") 
   const Seen<float> one = run_alone<float>(job), many = run_ranks<float>(job);
   CHECK(largest_difference(many.losses, one.losses) < 1e-3);
   CHECK(many.weights == run_ranks<float>(job).weights);
+}
+
+TEST_CASE("the same ranks over tcp take the same steps to the bit", "[parallel]") {
+  RankedJob job{.ranks = 2, .solver = steady(50)};
+  const Seen<double> threads = run_ranks<double>(job);
+  Seen<double> seen;
+  std::mutex mutex;
+  const auto errors =
+      in_world(2, [&](World& world) { run_rank<double>(job, &world.communicator(), seen, mutex); });
+  CHECK(errors == std::vector<std::string>(2));
+  CHECK(seen.losses == threads.losses);
+  CHECK(seen.weights == threads.weights);
 }
 
 TEST_CASE("tests over ranks count every sample once", "[parallel]") {

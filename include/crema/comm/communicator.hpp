@@ -182,7 +182,7 @@ class Communicator {
 
   /// Breaks the communicator on all ranks: their calls, this rank's included, throw CommError with this rank
   /// and `why`. Does not wait and does not throw; what a rank does that cannot go on.
-  virtual void abort(const std::string& why) noexcept = 0;
+  virtual void fail(const std::string& why) noexcept = 0;
   /// The failure that broke it, or empty.
   virtual std::string failure() const = 0;
 

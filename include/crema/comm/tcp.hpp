@@ -5,8 +5,8 @@
 //
 // Collectives run one after the other, in the order they were started; messages run beside them. Nothing moves
 // but in calls: start_...(), progress(), done(), probe() and wait(). A wait looks again and again for 50 us and
-// then sleeps in poll(). Sums: see tcp_collective.hpp for their order. Two processes on one machine, 2 cores: see
-// bench/comm. A rank that is lost is named at once, by the world's control connections if not by its own links.
+// then sleeps in poll(). Sums: see tcp_collective.hpp for their order.
+// A rank that is lost is named at once, by the world's control connections if not by its own links.
 #pragma once
 
 #include <deque>
@@ -63,7 +63,7 @@ class TcpCommunicator final : public Communicator {
       }
     });
   }
-  void abort(const std::string& why) noexcept override {
+  void fail(const std::string& why) noexcept override {
     try {
       if (!broken_.empty()) return;
       broken_ = cat("rank ", rank(), ": ", why);

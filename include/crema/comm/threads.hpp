@@ -57,7 +57,7 @@ class ThreadCommunicator : public Communicator {
       check();
     }
   }
-  void abort(const std::string& why) noexcept override {
+  void fail(const std::string& why) noexcept override {
     try {
       team_->fail(rank(), cat("rank ", rank(), ": ", why));
     } catch (...) {  // no memory for the words
@@ -234,10 +234,10 @@ class ThreadWorld {
         (*t.body)(comm);
       } catch (const std::exception& e) {
         t.error = std::current_exception();
-        comm.abort(e.what());
+        comm.fail(e.what());
       } catch (...) {
         t.error = std::current_exception();
-        comm.abort("an exception without words");
+        comm.fail("an exception without words");
       }
       return nullptr;
     };
@@ -249,7 +249,7 @@ class ThreadWorld {
       if (refused != 0) threads.pop_back();
     }
     if (refused != 0)
-      communicator(0).abort(
+      communicator(0).fail(
           cat("the system gives no thread for each of ", size(), " ranks (error ", refused, ")"));
     work(&tasks[0]);
     for (const pthread_t t : threads) pthread_join(t, nullptr);

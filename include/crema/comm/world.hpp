@@ -72,7 +72,7 @@ class World {
     left_ = true;
     const bool failed = control_->failure().happened();
     control_->leave(failed ? 1 : seconds, !failed);
-    communicator_->abort("the world has been left");
+    communicator_->fail("the world has been left");
   }
   /// Where each rank is: equal for ranks of one host. Rank 0 knows it of all.
   const std::vector<std::string>& hosts() const { return hosts_; }

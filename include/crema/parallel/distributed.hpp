@@ -48,7 +48,7 @@ class Distributed : public Strategy<T, B> {
     comm_.broadcast(std::span<std::uint8_t>(action), 0);
     return static_cast<Action>(action[0]);
   }
-  void abort(const std::string& why) noexcept override { comm_.abort(why); }
+  void fail(const std::string& why) noexcept override { comm_.fail(why); }
 
  protected:
   /// What must be equal on all ranks beside the net; a strategy adds its own settings.

@@ -131,7 +131,7 @@ class ParameterServer : public Distributed<T, B> {
       if (answer_one(r)) {
         last = monotonic_seconds();
       } else if (monotonic_seconds() - last > this->comm_.timeout()) {
-        this->comm_.abort("the parameter server has heard no worker until its deadline");
+        this->comm_.fail("the parameter server has heard no worker until its deadline");
         throw CommError(this->comm_.failure());
       } else {
         const timespec nap{0, 50'000};

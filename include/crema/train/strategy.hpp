@@ -64,7 +64,7 @@ class Strategy {
   /// After the last step.
   virtual void end(Replica<T, B>&) {}
   /// This rank cannot go on: lets the others know why. Never throws.
-  virtual void abort(const std::string& /*why*/) noexcept {}
+  virtual void fail(const std::string& /*why*/) noexcept {}
 };
 
 /// Throws DataError that names iteration and loss unless all are finite.

@@ -138,7 +138,7 @@ Ending Trainer<T, B>::run() {
   try {
     return run_all();
   } catch (const std::exception& e) {
-    strategy_->abort(e.what());
+    strategy_->fail(e.what());
     throw;
   }
 }
