@@ -171,6 +171,23 @@ TEST_CASE("snapshots of every strategy hold what the ranks agree on, and change 
   }
 }
 
+TEST_CASE("a parameter server's snapshot counts the workers' samples, and resumes with others",
+          "[parallel]") {
+  const TemporaryFolder folder;
+  RankedJob job{.ranks = 3, .shards = 4, .global_batch = 16, .solver = plain(30)};
+  job.strategy.name = "downpour";
+  job.solver.snapshot_prefix = folder.path + "/job", job.solver.snapshot = 30;
+  run_ranks<double>(job);
+  job.resume = newest_snapshot(job.solver.snapshot_prefix).state;
+  CHECK(read_snapshot(job.resume).info.global_batch == 16);
+  job.solver.max_iter = 40;
+  CHECK(run_ranks<double>(job).losses.size() == 10);
+  job.ranks = 5;  // four workers instead of two
+  CHECK(run_ranks<double>(job).losses.size() == 10);
+  job.strategy.name = "synchronous", job.ranks = 2;
+  CHECK(run_ranks<double>(job).losses.size() == 10);
+}
+
 TEST_CASE("settings that cannot be right are refused", "[parallel]") {
   SelfCommunicator self;
   const auto make = [&](const StrategyOptions& o) { make_strategy<float, Cpu>(self, o); };

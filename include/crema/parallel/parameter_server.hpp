@@ -38,6 +38,7 @@ class ParameterServer : public Distributed<T, B> {
   }
   bool tests_together() const override { return false; }
   int workers() const { return this->ranks() - 1; }
+  int replicas() const override { return workers(); }
   bool is_server() const { return this->rank() == 0; }
   /// The most steps that a worker was ahead of the slowest when it got its weights; the server knows.
   std::int64_t furthest_ahead() const { return ahead_; }

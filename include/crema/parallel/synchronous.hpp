@@ -10,7 +10,8 @@
 // work each (reduce-scatter and all-gather move what an all-reduce would).
 //
 // bfloat16: gradients travel as bfloat16 with error feedback (Karimireddy et al., "Error feedback fixes SignSGD",
-// ICML 2019): what rounding took away is added to the next step's gradient.
+// ICML 2019): what rounding took away is added to the next step's gradient. It is no part of a snapshot: a job that
+// resumes begins with none, and with other last bits than one that never stopped.
 #pragma once
 
 #include "crema/parallel/distributed.hpp"
@@ -43,8 +44,8 @@ class Synchronous final : public Distributed<T, B> {
   void run_step(Replica<T, B>& r) override {
     for (Bucket& b : buckets_) b.waiting = b.segments;
     started_ = 0, replica_ = &r;
-    double scale = step_.run(
-        r, [this](std::span<Loss> l) { this->add_up(l); }, *this_sink());
+    const auto over_ranks = [this](std::span<Loss> l) { this->add_up(l); };
+    double scale = step_.run(r, over_ranks, sink_);
     while (started_ < buckets_.size()) start(buckets_[started_]);
     for (Bucket& b : buckets_) {
       this->comm_.wait(b.ticket);
@@ -91,7 +92,6 @@ class Synchronous final : public Distributed<T, B> {
     bool adds() const override { return add; }
     void take(B&, std::size_t first, std::span<const T>) override { owner.take(first); }
   };
-  Sink* this_sink() { return &sink_; }
 
   /// Ranges from the end of the buffer to its beginning, as backward finishes them.
   void plan_buckets(Replica<T, B>& r) {

@@ -44,6 +44,8 @@ class Strategy {
   virtual std::string_view name() const { return "single"; }
   virtual int rank() const { return 0; }
   virtual int ranks() const { return 1; }
+  /// The ranks that train: a step of the job takes a batch of each.
+  virtual int replicas() const { return ranks(); }
   /// Whether all ranks test together, each a part of the batches; otherwise rank 0 does it alone.
   virtual bool tests_together() const { return true; }
 

@@ -45,8 +45,8 @@ class Trainer {
 
   std::int64_t iteration() const { return replica_.iteration; }
   Solver<T, B>& solver() { return *solver_; }
-  /// Samples of all ranks.
-  std::int64_t samples_per_iteration() const { return own_samples() * strategy_->ranks(); }
+  /// Samples of all ranks that train.
+  std::int64_t samples_per_iteration() const { return own_samples() * strategy_->replicas(); }
 
   /// Runs up to max_iter, or until after_step says stop. Throws DataError when a loss is no finite number, or
   /// when a snapshot cannot be written; Cancelled.
