@@ -88,6 +88,9 @@ struct Operation {
   void* data = nullptr;
   std::size_t count = 0;  // elements
   std::shared_ptr<const void> keep = {};
+
+  bool is_message() const { return kind == send || kind == receive; }
+  std::size_t bytes() const { return count * size_of(type); }
 };
 
 class Ticket {
@@ -153,7 +156,7 @@ class Communicator {
   /// when its memory may be used again. A receive of another size than the message is an error.
   template <class T>
   Ticket start_send(std::span<const T> data, int to, int tag, Keep keep = {}) {
-    check_rank(to, "receiver");
+    check_rank(to, "receiver"), check_tag(tag);
     return start({Operation::send,
                   element_type<T>,
                   {},
@@ -165,7 +168,7 @@ class Communicator {
   }
   template <class T>
   Ticket start_receive(std::span<T> data, int from, int tag, Keep keep = {}) {
-    check_rank(from, "sender");
+    check_rank(from, "sender"), check_tag(tag);
     return start(
         {Operation::receive, element_type<T>, {}, from, tag, data.data(), data.size(), std::move(keep)});
   }
@@ -216,11 +219,19 @@ class Communicator {
  protected:
   Communicator(int rank, int size, double timeout) : rank_(rank), size_(size), timeout_(timeout) {}
   virtual Ticket start(Operation) = 0;
+  /// For probe(). Wrong arguments break nothing.
+  void check_sender(int from) const {
+    if (from != any_rank) check_rank(from, "sender");
+  }
 
  private:
   void check_rank(int r, const char* what) const {
     if (r < 0 || r >= size_)
       throw CommError(cat("rank ", rank_, ": no ", what, " ", r, " among ", size_, " ranks"));
+  }
+
+  void check_tag(int tag) const {
+    if (tag < 0) throw CommError(cat("rank ", rank_, ": tag ", tag, " is negative"));
   }
 
   int rank_, size_;

@@ -13,20 +13,19 @@
 #include <map>
 #include <vector>
 
-#include "crema/comm/control.hpp"
 #include "crema/comm/tcp_collective.hpp"
 #include "crema/comm/tcp_messages.hpp"
+#include "crema/comm/world_communicator.hpp"
 
 namespace crema::inline CREMA_ABI {
 
-class TcpCommunicator final : public Communicator {
+class TcpCommunicator final : public WorldCommunicator {
  public:
   /// Links to all ranks, the own place empty, one for collectives and one for messages. `control` outlives it,
   /// and may be null where there is one rank.
   TcpCommunicator(int own_rank, int ranks, double seconds, std::vector<detail::Descriptor> collectives,
                   std::vector<detail::Descriptor> messages, detail::Control* control)
-      : Communicator(own_rank, ranks, seconds),
-        control_(control),
+      : WorldCommunicator(own_rank, ranks, seconds, control),
         links_(std::move(collectives)),
         messages_(own_rank, sized(std::move(messages), ranks)) {
     links_ = sized(std::move(links_), ranks);
@@ -35,8 +34,7 @@ class TcpCommunicator final : public Communicator {
   std::string_view name() const noexcept override { return "tcp"; }
 
   std::optional<Incoming> probe(int from, int tag) override {
-    if (from != any_rank && (from < 0 || from >= size()))
-      throw CommError(cat("rank ", rank(), ": no sender ", from, " among ", size(), " ranks"));
+    check_sender(from);
     guarded([&] { advance(); });
     return messages_.probe(from, tag);
   }
@@ -63,17 +61,6 @@ class TcpCommunicator final : public Communicator {
       }
     });
   }
-  void fail(const std::string& why) noexcept override {
-    try {
-      if (!broken_.empty()) return;
-      broken_ = cat("rank ", rank(), ": ", why);
-      if (control_) control_->report_here(broken_);
-    } catch (...) {  // no memory for the words: the world ends without them, by this rank's leaving
-    }
-  }
-  std::string failure() const override {
-    return broken_.empty() && control_ ? control_->failure().text() : broken_;
-  }
 
  private:
   static constexpr double spin_seconds = 50e-6;
@@ -84,12 +71,10 @@ class TcpCommunicator final : public Communicator {
   }
 
   Ticket start(Operation op) override {
-    const bool message = op.kind == Operation::send || op.kind == Operation::receive;
-    if (message && op.tag < 0) throw CommError(cat("rank ", rank(), ": tag ", op.tag, " is negative"));
     const std::uint64_t id = ++last_ticket_;
     guarded([&] {
       pending_.emplace(id, op);
-      if (message)
+      if (op.is_message())
         messages_.start(op, id);
       else
         queue_.push_back({id, ++last_collective_});
@@ -98,36 +83,20 @@ class TcpCommunicator final : public Communicator {
     return Ticket(id);
   }
 
-  /// Runs f. A failure breaks the communicator, here and on all ranks, and is thrown as the verdict of all.
-  template <class F>
-  void guarded(F&& f) {
-    if (!broken_.empty()) throw CommError(broken_);
-    try {
-      check_failure();
-      f();
-      return;
-    } catch (const detail::LostRank& lost) {
-      const std::string during = running_ ? cat(" during ", running_->text()) : std::string();
-      broken_ = verdict(cat("rank ", lost.rank, " was lost: ", lost.why, during), true);
-    } catch (const CommError& e) {
-      broken_ = verdict(e.message(), false);
-    }
-    throw CommError(broken_);
-  }
-  /// What all ranks take for the reason. `witness`: this rank may have seen only what followed from it.
-  std::string verdict(const std::string& suspicion, bool witness) {
-    return control_ ? control_->verdict(suspicion, witness ? 0.5 : 0) : suspicion;
-  }
-  void check_failure() const {
-    if (control_) control_->failure().check();
-  }
-
   void advance() {
     while (turn()) {
     }
   }
   /// One round over all links; whether anything went.
   bool turn() {
+    try {
+      return turn_links();
+    } catch (const detail::LostRank& lost) {
+      const std::string during = running_ ? cat(" during ", running_->text()) : std::string();
+      throw detail::Witnessed{cat("rank ", lost.rank, " was lost: ", lost.why, during)};
+    }
+  }
+  bool turn_links() {
     bool moved = false;
     if (!running_ && !queue_.empty()) {
       const auto& [id, number] = queue_.front();
@@ -149,17 +118,14 @@ class TcpCommunicator final : public Communicator {
   }
   void sleep(double most) {
     polls_.clear();
-    if (control_) polls_.push_back({control_->failure().wake().fd(), POLLIN, 0});
+    polls_.push_back({wake_fd(), POLLIN, 0});
     if (running_) running_->add_polls(polls_);
     messages_.add_polls(polls_);
     detail::poll_for(polls_.data(), polls_.size(), most);
   }
   std::string late_text(Ticket t, double seconds) const {
     const Operation& op = pending_.at(t.id());
-    if (op.kind == Operation::send || op.kind == Operation::receive)
-      return cat("rank ", op.peer, op.kind == Operation::send ? " did not receive " : " did not send ",
-                 detail::elements_text(op.count, static_cast<std::uint8_t>(op.type)), " with tag ", op.tag,
-                 " within ", seconds, " s (rank ", rank(), " waited)");
+    if (op.is_message()) return late_message_text(op, seconds);
     return cat(running_->waits_for(), " did not do its part of ", running_->text(), " within ", seconds,
                " s (rank ", rank(), " waited)");
   }
@@ -169,7 +135,6 @@ class TcpCommunicator final : public Communicator {
     std::uint32_t number;
   };
 
-  detail::Control* control_;
   std::vector<detail::Descriptor> links_;
   detail::TcpMessages messages_;
   std::map<std::uint64_t, Operation> pending_;  // with what keeps their memory
@@ -178,7 +143,6 @@ class TcpCommunicator final : public Communicator {
   std::vector<pollfd> polls_;
   std::uint64_t last_ticket_ = 0;
   std::uint32_t last_collective_ = 0;
-  std::string broken_;
 };
 
 }  // namespace crema

@@ -40,7 +40,7 @@ inline Frame frame_of(const Operation& op, std::uint32_t id) {
   f.kind = op.kind;
   f.type = static_cast<std::uint8_t>(op.type);
   f.reduction = static_cast<std::uint8_t>(op.reduction);
-  f.peer = op.kind == Operation::send || op.kind == Operation::receive ? op.tag : op.peer;
+  f.peer = op.is_message() ? op.tag : op.peer;
   f.count = op.count;
   return f;
 }

@@ -25,14 +25,13 @@ class ThreadCommunicator : public Communicator {
   std::string_view name() const noexcept override { return "threads"; }
 
   std::optional<Incoming> probe(int from, int tag) override {
-    if (from != any_rank && (from < 0 || from >= size()))
-      throw CommError(cat("rank ", rank(), ": no sender ", from, " among ", size(), " ranks"));
+    check_sender(from);
     check();
     receive_what_came();
     const std::lock_guard lock(team_->mutex());
     for (const detail::ThreadMessage& m : team_->inbox(rank()))
       if (!m.taken && (from == any_rank || m.from == from) && m.call.tag == tag)
-        return Incoming{m.from, tag, m.call.count * size_of(m.call.type)};
+        return Incoming{m.from, tag, m.call.bytes()};
     return {};
   }
 
@@ -73,8 +72,8 @@ class ThreadCommunicator : public Communicator {
   };
 
   Ticket start(Operation op) override {
-    const bool message = op.kind == Operation::send || op.kind == Operation::receive;
-    if (message && op.tag < 0) throw CommError(cat("rank ", rank(), ": tag ", op.tag, " is negative"));
+    if (op.is_message() && op.tag < 0)
+      throw CommError(cat("rank ", rank(), ": tag ", op.tag, " is negative"));
     check();
     const std::uint64_t id = ++last_ticket_;
     Started& s = pending_[id];
@@ -106,8 +105,7 @@ class ThreadCommunicator : public Communicator {
     const auto at = pending_.find(t.id());
     if (at == pending_.end()) return true;
     const Started& s = at->second;
-    const bool message = s.op.kind == Operation::send || s.op.kind == Operation::receive;
-    if (message ? !message_done(at->first, s) : !team_->finished(s.number)) return false;
+    if (s.op.is_message() ? !message_done(at->first, s) : !team_->finished(s.number)) return false;
     pending_.erase(at);
     return true;
   }
@@ -121,7 +119,7 @@ class ThreadCommunicator : public Communicator {
 
   void send(std::uint64_t id, Started& s) {
     constexpr std::size_t at_once = 65536;
-    const std::size_t bytes = s.op.count * size_of(s.op.type);
+    const std::size_t bytes = s.op.bytes();
     detail::ThreadMessage m{rank(), id, s.op, {}};
     m.call.keep = {};
     if (bytes <= at_once) {
@@ -185,7 +183,7 @@ class ThreadCommunicator : public Communicator {
   std::string late_text(Ticket t, double seconds) {
     const Started& s = pending_.at(t.id());
     const std::string waited = cat(" within ", seconds, " s (rank ", rank(), " waited)");
-    if (s.op.kind == Operation::send || s.op.kind == Operation::receive)
+    if (s.op.is_message())
       return cat("rank ", s.op.peer, s.op.kind == Operation::send ? " did not receive " : " did not send ",
                  detail::elements_text(s.op.count, static_cast<std::uint8_t>(s.op.type)), " with tag ",
                  s.op.tag, waited);
