@@ -31,11 +31,12 @@ void common(CLI::App& c, Flags& f) {
 std::vector<std::string> arguments(int argc, char** argv) {
   std::vector<std::string> out = crema::with_two_dashes(
       {argv + 1, argv + argc},
-      {"solver",   "snapshot",  "weights",       "model",         "iterations", "phase",   "gpu",
-       "level",    "stage",     "sigint_effect", "sighup_effect", "threads",    "seed",    "report",
-       "save",     "data-root", "data_root",     "help",          "version",    "ranks",   "shards",
-       "strategy", "tau",       "local-from",    "local_from",    "alpha",      "n-fetch", "n_fetch",
-       "n-push",   "n_push",    "delay",         "bfloat16"});
+      {"solver",     "snapshot",    "weights",       "model",         "iterations", "phase",   "gpu",
+       "level",      "stage",       "sigint_effect", "sighup_effect", "threads",    "seed",    "report",
+       "save",       "data-root",   "data_root",     "help",          "version",    "ranks",   "shards",
+       "strategy",   "tau",         "local-from",    "local_from",    "alpha",      "n-fetch", "n_fetch",
+       "n-push",     "n_push",      "delay",         "bfloat16",      "world",      "rank",    "ranks-here",
+       "ranks_here", "secret-file", "secret_file",   "deadline",      "silence"});
   std::reverse(out.begin(), out.end());  // the order in which CLI11 wants a vector
   return out;
 }
@@ -64,13 +65,36 @@ int run(int argc, char** argv) {
       ->check(effect)
       ->capture_default_str();
 
-  on_train.add_option("--ranks", f.ranks, "ranks that train together, each a thread with a batch of its own")
+  on_train
+      .add_option("--ranks", f.ranks,
+                  "ranks that train together, each with a batch of its own: threads here, or with --world "
+                  "those of all processes")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   on_train
       .add_option("--shards", f.shards,
                   "virtual shards of the data, a multiple of the ranks (default: the ranks)")
       ->check(CLI::NonNegativeNumber);
+  auto* world = on_train.add_option("--world", f.world,
+                                    "rank 0's host:port: the ranks are processes, each started by hand");
+  on_train.add_option("--rank", f.rank, "with --world: the first rank of this process, from 0")->needs(world);
+  on_train
+      .add_option("--ranks-here,--ranks_here", f.ranks_here,
+                  "with --world: threads of this process that are ranks")
+      ->needs(world)
+      ->check(CLI::Range(1, 1024));
+  on_train
+      .add_option("--secret-file,--secret_file", f.secret_file,
+                  "with --world: what all processes know, 16 bytes or more (default: $CREMA_SECRET)")
+      ->needs(world);
+  on_train.add_option("--deadline", f.deadline, "with --world: seconds until all processes must be there")
+      ->needs(world)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  on_train.add_option("--silence", f.silence, "with --world: seconds after which a silent process is lost")
+      ->needs(world)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   crema::StrategyOptions& s = f.strategy;
   on_train.add_option("--strategy", s.name, "how ranks agree")
       ->check(CLI::IsMember({"synchronous", "local_sgd", "easgd", "eamsgd", "downpour", "bounded_delay"}))

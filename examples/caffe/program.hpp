@@ -10,10 +10,11 @@
 
 /// Flags of all commands, named as Caffe's.
 struct Flags {
-  std::string solver, snapshot, model, report, save;
+  std::string solver, snapshot, model, report, save, world, secret_file;
   std::vector<std::string> weights, data_roots, stages;
   std::string sigint_effect = "stop", sighup_effect = "snapshot", phase = "TRAIN", gpu;
-  int iterations = 50, threads = 0, level = 0, ranks = 1, shards = 0;
+  int iterations = 50, threads = 0, level = 0, ranks = 1, rank = 0, ranks_here = 1, shards = 0;
+  double deadline = 30, silence = 10;
   std::optional<std::uint64_t> seed;
   crema::StrategyOptions strategy;
 };

@@ -6,6 +6,7 @@
 
 #include "crema/caffe/export.hpp"
 #include "crema/comm/threads.hpp"
+#include "crema/comm/world.hpp"
 #include "crema/train/progress.hpp"
 #include "crema/train/report.hpp"
 #include "program.hpp"
@@ -107,14 +108,12 @@ int terminal_columns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-}  // namespace
-
-namespace {
-
-/// One rank's job; rank 0 speaks, saves and takes signals. `comm` is null where there is one rank.
-void train_rank(const Flags& f, const SolverSpec& spec, Communicator* comm) {
+/// One rank's job; rank 0 speaks and saves. `comm` is null where there is one rank, `world` where there is one process;
+/// `here` ranks share this process, and `leads` is true for one of them.
+void train_rank(const Flags& f, const SolverSpec& spec, Communicator* comm, World* world, int here,
+                bool leads) {
   const int cores = f.threads > 0 ? f.threads : allowed_cores();
-  Cpu cpu({.threads = std::max(1, cores / f.ranks), .spin = f.ranks <= cores});
+  Cpu cpu({.threads = std::max(1, cores / here), .spin = here <= cores});
   const std::string isa(name_of(cpu.isa()));
   const bool first = !comm || comm->rank() == 0;
   JobOptions options{.data_roots = f.data_roots,
@@ -123,7 +122,12 @@ void train_rank(const Flags& f, const SolverSpec& spec, Communicator* comm) {
                      .stages = f.stages,
                      .cancel = &cancel,
                      .isa = isa};
-  if (first) options.after_step = signal_actions(f);
+  std::int64_t steps = 0;
+  if (leads)
+    options.after_step = [&steps, world, act = signal_actions(f)] {
+      if (world) world->set_step(++steps);
+      return act();
+    };
   std::unique_ptr<Strategy<float, Cpu>> strategy;
   if (comm) {
     options.shards = shards_of(*comm, f.strategy.name, f.shards);
@@ -150,15 +154,42 @@ void train_rank(const Flags& f, const SolverSpec& spec, Communicator* comm) {
   if (!f.report.empty()) write_file(f.report, report.html(machine(cpu, f)));
 }
 
+std::string secret(const Flags& f) {
+  if (f.secret_file.empty()) {
+    const char* const given = std::getenv("CREMA_SECRET");
+    return given ? given : "";
+  }
+  std::string text = read_file(f.secret_file);
+  return text.substr(0, text.find_last_not_of(" \r\n") + 1);
+}
+
+/// This process's ranks among those of all processes.
+void train_in_world(const Flags& f, const SolverSpec& spec) {
+  const int here = f.ranks_here;
+  if (f.ranks % here != 0 || f.rank % here != 0)
+    throw SpecError(
+        cat("--ranks=", f.ranks, " and --rank=", f.rank, " are no multiples of --ranks-here=", here));
+  World world({.rank = f.rank / here,
+               .size = f.ranks / here,
+               .address = f.world,
+               .secret = secret(f),
+               .deadline = f.deadline,
+               .silence = f.silence});
+  train_rank(f, spec, &world.communicator(), &world, 1, true);
+  world.leave();
+}
+
 }  // namespace
 
 int train(const Flags& f) {
   const SolverSpec spec = read_solver(f.solver);
-  if (f.ranks == 1) {
-    train_rank(f, spec, nullptr);
-    return 0;
+  if (!f.world.empty()) {
+    train_in_world(f, spec);
+  } else if (f.ranks == 1) {
+    train_rank(f, spec, nullptr, nullptr, 1, true);
+  } else {
+    ThreadWorld world(f.ranks);
+    world.run([&](Communicator& comm) { train_rank(f, spec, &comm, nullptr, f.ranks, comm.rank() == 0); });
   }
-  ThreadWorld world(f.ranks);
-  world.run([&](Communicator& comm) { train_rank(f, spec, &comm); });
   return 0;
 }

@@ -177,12 +177,17 @@ inline void own_timeout(const Subject& s, int ranks) {
           {cat("rank ", ranks - 1)});
 }
 
+/// An all_reduce that may be under way when the communicator breaks: its memory is given into keeping.
+inline void kept_all_reduce(Communicator& c, std::size_t n) {
+  auto x = std::make_shared<std::vector<float>>(n);
+  const std::span<float> data(*x);
+  c.wait(c.start_all_reduce(data, Reduction::sum, std::move(x)));
+}
 /// fail() on one rank ends the waits of all others, with its words; an exception does too.
 inline void aborts(const Subject& s, int ranks) {
   run_bad(s, ranks, s.timeout,
           [](Communicator& c) {
-            std::vector<float> x(300000);
-            c.all_reduce(std::span(x));
+            kept_all_reduce(c, 300000);
             if (c.rank() == c.size() - 1) {
               usleep(20000);
               c.fail("the disk is full");
@@ -190,16 +195,15 @@ inline void aborts(const Subject& s, int ranks) {
               require_broken(c, c.failure());
               throw CommError(c.failure());
             }
-            const std::string e = error_of([&] { c.all_reduce(std::span(x)); });
+            const std::string e = error_of([&] { kept_all_reduce(c, 300000); });
             require_broken(c, e);
             throw CommError(e);
           },
           {cat("rank ", ranks - 1), "the disk is full"});
   const std::vector<std::string> errors = s.launch(ranks, s.timeout, [](Communicator& c) {
-    std::vector<float> x(300000);
-    for (int k = 0; k < 4; ++k) c.all_reduce(std::span(x));
+    for (int k = 0; k < 4; ++k) kept_all_reduce(c, 300000);
     if (c.rank() == c.size() - 1) throw DataError("a bad sample");
-    for (;;) c.all_reduce(std::span(x));
+    for (;;) kept_all_reduce(c, 300000);
   });
   for (const std::string& e : errors)
     require(has(e, cat("rank ", ranks - 1)) || has(e, "a bad sample"), cat("'", e, "' names no culprit"));

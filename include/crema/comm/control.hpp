@@ -8,14 +8,12 @@
 // rank 0 learns of is the verdict: it is told to all, and all ranks report the same words.
 #pragma once
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <atomic>
 #include <memory>
 #include <vector>
 
 #include "crema/comm/packet.hpp"
+#include "crema/comm/service_thread.hpp"
 
 namespace crema::inline CREMA_ABI::detail {
 
@@ -83,13 +81,8 @@ class Control {
       peers_[r].link = std::move(links[r]);
       peers_[r].heard = peers_[r].moved = now;
     }
-    sigset_t all, before;  // the host's threads take the signals
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const auto run = [](void* self) -> void* { return static_cast<Control*>(self)->work(), nullptr; };
-    const int error = pthread_create(&thread_, nullptr, run, this);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (error != 0) throw CommError(cat("no thread for the control connections: ", system_text(error)));
+    thread_ = ServiceThread(
+        this, +[](Control& c) { c.work(); }, "the control connections");
   }
   Control(const Control&) = delete;
   ~Control() { leave(1); }
@@ -145,7 +138,7 @@ class Control {
       o.leave_at = monotonic_seconds() + seconds;
       o.wait_for_all = wait_for_all;
     });
-    pthread_join(thread_, nullptr);
+    thread_.join();
     joined_ = true;
   }
 
@@ -347,7 +340,7 @@ class Control {
   std::vector<Peer> peers_;
   Orders orders_;
   bool told_ = false, reported_ = false, all_ready_ = false, leaving_ = false;
-  pthread_t thread_{};
+  ServiceThread thread_;
   bool joined_ = false;
 };
 

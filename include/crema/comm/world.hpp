@@ -80,6 +80,8 @@ class World {
   void report(const std::string& why) {
     if (control_) control_->report(why);
   }
+  /// Its control connections, for communicators that use it; null where there is one rank.
+  detail::Control* control() { return control_.get(); }
   /// Connections for PMI (WorldOptions::pmi): rank 0's to serve, by rank; or the own one to rank 0. Once.
   std::vector<detail::Descriptor> take_pmi_links() { return std::exchange(pmi_, {}); }
 

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// MpiWorld: a World whose communicator is MPI's. Two ways into it:
+//
+//   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);     // under mpirun: the host has initialised MPI
+//   MpiWorld world(MPI_COMM_WORLD);
+//
+//   MpiWorld world({.rank = r, .size = 4, .address = "10.0.0.1:4711", .secret = secret});     // with no launcher
+//
+//   world.communicator().all_reduce(gradients);   ...   world.leave();
+//
+// The second is for MPICH's library: rank 0 serves what mpirun's daemons would, over the world's own authenticated
+// connections, and MPI_Init runs on a thread of its own, under the world's deadline. MPI can begin once in a process;
+// when it does not begin in time the constructor throws and MPI stays unusable in this process.
+//
+// Either way the World stands first, with its beats, its fingerprints and its tcp communicator; a lost peer ends the
+// waits of the others within its `silence`. After a failure do not call MPI_Finalize: it would wait for the lost.
+#pragma once
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdlib.h>
+
+#include "crema/comm/mpi.hpp"
+#include "crema/comm/pmi.hpp"
+#include "crema/comm/world.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+struct MpiOptions {
+  bool check =
+      false;  // compare the ranks' calls before each collective: for debugging, it costs a message to each
+};
+
+namespace detail {
+
+/// This host's first IPv4 address that others may reach, and its interface; empty where there is none. With `own` the
+/// interface of that address.
+struct Interface {
+  std::string name, address;
+};
+inline Interface find_interface(std::string_view own = {}) {
+  ifaddrs* all = nullptr;
+  Interface found;
+  if (::getifaddrs(&all) != 0) return found;
+  for (const ifaddrs* i = all; i != nullptr && found.name.empty(); i = i->ifa_next) {
+    if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_UP) == 0) continue;
+    if ((i->ifa_flags & IFF_LOOPBACK) != 0) continue;
+    const std::string address =
+        host_of(address_text(*reinterpret_cast<const sockaddr_storage*>(i->ifa_addr), sizeof(sockaddr_in)));
+    if (own.empty() || own == address) found = {i->ifa_name, address};
+  }
+  ::freeifaddrs(all);
+  return found;
+}
+
+/// MPI begun and ended on one thread of its own: both may wait for peers for ever, the host does not.
+class MpiProcess {
+ public:
+  /// Begins MPI within the deadline, or throws CommError; then MPI is unusable in this process.
+  MpiProcess(const Deadline& deadline, Control* control) : control_(control) {
+    ServiceThread thread(
+        shared_, +[](Shared& s) { s.work(); }, "MPI_Init");
+    thread.detach();
+    if (wait_for(shared_->begun.fd(), POLLIN, deadline, wake())) {
+      if (shared_->code != MPI_SUCCESS) throw CommError(mpi_text(shared_->code, "MPI_Init_thread"));
+      return;
+    }
+    if (control_) control_->failure().check();
+    throw CommError(cat("MPI_Init did not end within ", deadline.seconds(),
+                        " s: MPI cannot be used in this process any more"));
+  }
+  /// MPI_Finalize; false when it has not ended in time.
+  bool end(double seconds) {
+    shared_->order.set();
+    return wait_for(shared_->ended.fd(), POLLIN, Deadline(seconds), wake());
+  }
+
+ private:
+  struct Shared {  // never freed: the thread may wait in MPI as long as the process lives
+    Wake begun, order, ended;
+    int code = MPI_SUCCESS;
+    void work() {
+      int level = 0;
+      code = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);
+      begun.set();
+      while (!wait_for(order.fd(), POLLIN, Deadline(3600), nullptr)) {
+      }
+      MPI_Finalize();
+      ended.set();
+    }
+  };
+  const Wake* wake() const { return control_ ? &control_->failure().wake() : nullptr; }
+
+  Control* control_;
+  Shared* shared_ = new Shared;
+};
+
+}  // namespace detail
+
+class MpiWorld {
+ public:
+  /// The ranks of `comm`, all of which call this. Of `o`, rank, size and secret are filled in, and rank 0's address
+  /// too unless one is given. Throws CommError.
+  explicit MpiWorld(MPI_Comm comm, WorldOptions o = {}, const MpiOptions& m = {}) {
+    MPI_Comm_rank(comm, &o.rank);
+    MPI_Comm_size(comm, &o.size);
+    std::optional<Listener> listener = o.size > 1 ? meet(comm, o) : std::nullopt;
+    world_ = listener ? std::make_unique<World>(o, std::move(*listener)) : std::make_unique<World>(o);
+    communicate(comm, o, m);
+  }
+  /// With no launcher, by o.rank, o.size, o.address and o.secret. Throws CommError.
+  explicit MpiWorld(const WorldOptions& o, const MpiOptions& m = {}) : MpiWorld(o, std::nullopt, m) {}
+  /// On rank 0, with the socket that all dial.
+  MpiWorld(const WorldOptions& o, Listener listener, const MpiOptions& m = {})
+      : MpiWorld(o, std::optional<Listener>(std::move(listener)), m) {}
+
+  MpiWorld(const MpiWorld&) = delete;
+  MpiWorld& operator=(const MpiWorld&) = delete;
+  /// Without leave() the others are told of an exception on its way, and MPI stays begun.
+  ~MpiWorld() { abandon_start(); }
+
+  Communicator& communicator() { return *communicator_; }
+  World& world() { return *world_; }
+
+  /// Leaves in order, and ends MPI where this has begun it. Rank 0 stays until the others have left.
+  void leave(double seconds = 10) {
+    if (std::exchange(left_, true)) return;
+    const bool good = world_->failure().empty();
+    if (good) communicator_->leave();
+    if (good && process_ && process_->end(seconds))
+      process_.reset(), client_ = {};
+    else if (process_)
+      world_->report("MPI_Finalize did not end in time");
+    world_->leave(seconds);
+    communicator_->fail("the world has been left");
+  }
+
+ private:
+  MpiWorld(WorldOptions o, std::optional<Listener> listener, const MpiOptions& m) {
+    begin_once();
+    o.pmi = o.size > 1;
+    const Deadline deadline(o.deadline);
+    world_ = listener ? std::make_unique<World>(o, std::move(*listener)) : std::make_unique<World>(o);
+    if (o.size > 1) serve_pmi(o);
+    try {
+      process_ = std::make_unique<detail::MpiProcess>(deadline, world_->control());
+    } catch (const CommError& e) {
+      world_->report(e.message());
+      abandon_start();
+      throw;
+    }
+    try {
+      communicate(MPI_COMM_WORLD, o, m);
+    } catch (const CommError&) {
+      abandon_start();
+      throw;
+    }
+  }
+  /// Where MPI has begun and not ended, its connection is left as it is: MPICH would end the process if it closed.
+  void abandon_start() {
+    if (!process_ && !client_.open()) return;
+    client_.release();
+    static_cast<void>(server_.release());
+    static_cast<void>(relay_.release());
+  }
+
+  /// MPI's standard: it can be initialised once in a process.
+  static void begin_once() {
+#ifndef MPICH_VERSION
+    throw CommError("without mpirun this needs MPICH's library, and this program has another MPI");
+#endif
+    static std::atomic<bool> begun{false};
+    int initialised = 0;
+    MPI_Initialized(&initialised);
+    if (initialised) throw CommError("MPI is initialised: give MpiWorld its communicator");
+    if (begun.exchange(true)) throw CommError("MPI has begun once in this process, and cannot again");
+  }
+
+  /// Where all ranks of comm can meet, from rank 0: its socket, on rank 0.
+  static std::optional<Listener> meet(MPI_Comm comm, WorldOptions& o) {
+    MpiCommunicator bootstrap(comm, o.rank, o.size, o.deadline, nullptr, false);
+    char name[MPI_MAX_PROCESSOR_NAME] = "";
+    int length = 0;
+    MPI_Get_processor_name(name, &length);
+    std::int64_t host[2] = {static_cast<std::int64_t>(std::hash<std::string_view>{}(name)), 0};
+    host[1] = ~host[0];  // the minimum of both tells whether all are equal
+    bootstrap.all_reduce(std::span<std::int64_t>(host), Reduction::min);
+    std::optional<Listener> listener;
+    std::array<std::uint8_t, 512> text{};
+    if (o.rank == 0) {
+      const bool one_host = host[0] == ~host[1];
+      if (o.address.empty()) o.address = (one_host ? "127.0.0.1" : detail::find_interface().address) + ":0";
+      listener.emplace(o.address);
+      const std::string words = cat(listener->address(), " ", make_secret());
+      std::memcpy(text.data(), words.data(), std::min(words.size(), text.size() - 1));
+    }
+    bootstrap.broadcast(std::span<std::uint8_t>(text), 0);
+    bootstrap.leave();
+    const std::string_view words(reinterpret_cast<const char*>(text.data()));
+    o.address = words.substr(0, words.find(' '));
+    o.secret = words.substr(words.find(' ') + 1);
+    return listener;
+  }
+
+  /// Makes MPI_Init find the others through this world. setenv() here: call this before the host has threads that
+  /// read the environment. What the user has set stays.
+  void serve_pmi(const WorldOptions& o) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      throw CommError(cat("no socket for MPI's start: ", detail::system_text(errno)));
+    detail::Descriptor own(ends[0]);
+    client_ = detail::Descriptor(ends[1]);  // MPICH's, which waits on it
+    std::vector<detail::Descriptor> links = world_->take_pmi_links();
+    if (o.rank == 0) {
+      links[0] = std::move(own);
+      server_ =
+          std::make_unique<detail::PmiServer>(std::move(links), detail::process_mapping(world_->hosts()));
+    } else {
+      relay_ = std::make_unique<detail::PmiRelay>(std::move(own), std::move(links[0]));
+    }
+    ::setenv("PMI_FD", cat(client_.get()).c_str(), 1);
+    ::setenv("PMI_RANK", cat(o.rank).c_str(), 1);
+    ::setenv("PMI_SIZE", cat(o.size).c_str(), 1);
+    // MPICH's shared-memory segments outlive a process that is killed; UCX's own are as fast.
+    ::setenv("MPIR_CVAR_NOLOCAL", "1", 0);
+    const std::string address = o.rank == 0 ? o.address : o.listen;
+    if (const detail::Interface i = detail::find_interface(detail::host_of(address)); !i.name.empty())
+      ::setenv("UCX_NET_DEVICES", i.name.c_str(), 0);
+  }
+
+  void communicate(MPI_Comm comm, const WorldOptions& o, const MpiOptions& m) {
+    communicator_ =
+        std::make_unique<MpiCommunicator>(comm, o.rank, o.size, o.timeout, world_->control(), m.check);
+  }
+
+  // In this order: the communicator goes first, the world last.
+  std::unique_ptr<World> world_;
+  detail::Descriptor client_;
+  std::unique_ptr<detail::PmiServer> server_;
+  std::unique_ptr<detail::PmiRelay> relay_;
+  std::unique_ptr<detail::MpiProcess> process_;
+  std::unique_ptr<MpiCommunicator> communicator_;
+  bool left_ = false;
+};
+
+}  // namespace crema

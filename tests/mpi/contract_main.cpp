@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract of all communicators over MPI, as a program of several processes:
+//
+//   mpiexec.mpich -n 4 mpi_contract                           MPI begun by the host
+//   mpi_contract RANK SIZE ADDRESS SECRET [CASE]              MPI begun over a World, with no launcher
+//
+// Every world of 1 to SIZE ranks is formed anew for each case. Prints what failed, and "passed N" on rank 0.
+#include <cstdio>
+#include <cstdlib>
+
+#include "contract_failures.hpp"
+#include "crema/comm/mpi_world.hpp"
+
+using namespace crema;
+
+namespace {
+
+WorldOptions quick_options(double timeout) {
+  WorldOptions o;
+  o.deadline = 20, o.beat = 0.1, o.silence = 10, o.timeout = timeout;
+  return o;
+}
+
+/// Worlds of the first ranks of MPI_COMM_WORLD.
+class Worlds {
+ public:
+  Worlds() {
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank_), MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    for (int n = 1; n <= size_; ++n)
+      MPI_Comm_split(MPI_COMM_WORLD, rank_ < n ? 0 : MPI_UNDEFINED, rank_, &first_.emplace_back());
+  }
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  std::vector<std::string> launch(int ranks, double timeout, bool check, const contract::Body& body) {
+    if (rank_ >= ranks) return {};
+    try {
+      MpiWorld world(first_[static_cast<std::size_t>(ranks) - 1], quick_options(timeout), {.check = check});
+      body(world.communicator());
+      world.leave();
+    } catch (const std::exception& e) {
+      return {e.what()};
+    }
+    return {std::string()};
+  }
+  /// Ranks that a case does not use wait here; gently, for the cores are few.
+  void meet() {
+    MPI_Request r;
+    int flag = 0;
+    MPI_Ibarrier(MPI_COMM_WORLD, &r);
+    while (!flag) MPI_Test(&r, &flag, MPI_STATUS_IGNORE), usleep(500);
+  }
+
+ private:
+  int rank_ = 0, size_ = 1;
+  std::vector<MPI_Comm> first_;
+};
+
+int run_contract() {
+  Worlds worlds;
+  int passed = 0, failed = 0;
+  const auto run = [&](const contract::Case& c, bool check) {
+    contract::Subject subject;
+    subject.by_rank = false;
+    subject.launch = [&](int ranks, double timeout, const contract::Body& body) {
+      return worlds.launch(ranks, timeout, check, body);
+    };
+    for (int n = 1; n <= worlds.size(); ++n) {
+      try {
+        c.run(subject, n);
+        ++passed;
+      } catch (const std::exception& e) {
+        ++failed;
+        std::printf("rank %d: %s, %d ranks%s: %s\n", worlds.rank(), c.name, n, check ? ", check" : "",
+                    e.what());
+        std::fflush(stdout);
+      }
+      worlds.meet();
+    }
+  };
+  for (const bool check : {false, true})
+    for (const contract::Case& c : contract::cases) run(c, check);
+  for (const contract::Case& c : contract::failure_cases) run(c, true);
+  int all = 0;
+  MPI_Allreduce(&failed, &all, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+  if (worlds.rank() == 0) std::printf("passed %d, failed %d\n", passed, all), std::fflush(stdout);
+  return all == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    if (argc >= 5) {
+      WorldOptions o = quick_options(20);
+      o.rank = std::atoi(argv[1]), o.size = std::atoi(argv[2]), o.address = argv[3], o.secret = argv[4];
+      MpiWorld world(o);
+      const int bad = run_contract();
+      world.leave();
+      return bad;
+    }
+    int level = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+    const int bad = run_contract();
+    MPI_Finalize();
+    return bad;
+  } catch (const std::exception& e) {
+    std::printf("failed: %s\n", e.what());
+    std::fflush(stdout);
+    std::_Exit(1);
+  }
+}
