@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "crema/caffe/export.hpp"
-#include "crema/comm/threads.hpp"
+#include "crema/comm/hierarchy.hpp"
 #include "crema/comm/world.hpp"
 #include "crema/train/progress.hpp"
 #include "crema/train/report.hpp"
@@ -175,7 +175,12 @@ void train_in_world(const Flags& f, const SolverSpec& spec) {
                .secret = secret(f),
                .deadline = f.deadline,
                .silence = f.silence});
-  train_rank(f, spec, &world.communicator(), &world, 1, true);
+  if (here == 1) {
+    train_rank(f, spec, &world.communicator(), &world, 1, true);
+  } else {
+    HierarchicalWorld ranks(world.communicator(), here);
+    ranks.run([&](Communicator& comm) { train_rank(f, spec, &comm, &world, here, comm.rank() % here == 0); });
+  }
   world.leave();
 }
 

@@ -183,6 +183,9 @@ class Communicator {
   virtual void wait(Ticket, double seconds) = 0;
   void wait(Ticket t) { wait(t, timeout_); }
 
+  /// What all start_...() come to; for communicators that stand on others.
+  virtual Ticket start(Operation) = 0;
+
   /// Breaks the communicator on all ranks: their calls, this rank's included, throw CommError with this rank
   /// and `why`. Does not wait and does not throw; what a rank does that cannot go on.
   virtual void fail(const std::string& why) noexcept = 0;
@@ -218,7 +221,6 @@ class Communicator {
 
  protected:
   Communicator(int rank, int size, double timeout) : rank_(rank), size_(size), timeout_(timeout) {}
-  virtual Ticket start(Operation) = 0;
   /// For probe(). Wrong arguments break nothing.
   void check_sender(int from) const {
     if (from != any_rank) check_rank(from, "sender");

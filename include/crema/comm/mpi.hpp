@@ -23,7 +23,6 @@
 #define OMPI_SKIP_MPICXX 1
 #endif
 #include <mpi.h>
-#include <sched.h>
 
 #include <cstring>
 #include <deque>
@@ -38,25 +37,6 @@
 namespace crema::inline CREMA_ABI {
 
 namespace detail {
-
-/// Calls done() until it is true: again and again for `eager` seconds, then with naps of an eighth of the time that
-/// has passed, 0.2 ms at most. False when the deadline has passed or the descriptor `wake` (-1: none) is set.
-template <class F>
-bool wait_with_naps(F&& done, const Deadline& deadline, int wake, double eager = 2e-4) {
-  const double begin = monotonic_seconds();
-  for (;;) {
-    if (done()) return true;
-    const double waited = monotonic_seconds() - begin;
-    if (waited < eager) {
-      sched_yield();
-      continue;
-    }
-    if (deadline.over()) return false;
-    pollfd p{wake, POLLIN, 0};
-    const timespec nap{0, static_cast<long>(std::min(2e5, waited / 8 * 1e9))};
-    if (::ppoll(&p, 1, &nap, nullptr) > 0) return false;
-  }
-}
 
 inline std::string mpi_text(int code, const char* call) {
   char text[MPI_MAX_ERROR_STRING] = "";
@@ -125,6 +105,26 @@ class MpiCommunicator final : public WorldCommunicator {
     });
     return found;
   }
+  Ticket start(Operation op) override {
+    if (op.count > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+      throw CommError(
+          cat("rank ", rank(), ": ", op.count, " elements in one call, MPI takes 2^31 - 1: cut it"));
+    if (op.is_message() && op.tag > most_tag_)
+      throw CommError(cat("rank ", rank(), ": tag ", op.tag, ": this MPI has tags up to ", most_tag_));
+    const std::uint64_t id = ++last_ticket_;
+    guarded([&] {
+      Running& r = pending_[id];
+      r.op = std::move(op);
+      if (checks_calls_ && !r.op.is_message()) {
+        comparing_.push_back(id);
+        tell_call(r);
+      } else {
+        issue(r);
+      }
+      advance();
+    });
+    return Ticket(id);
+  }
   void progress() override {
     guarded([&] { advance(); });
   }
@@ -182,27 +182,6 @@ class MpiCommunicator final : public WorldCommunicator {
       throw CommError(cat("some rank did not come to MPI_Comm_idup within ", timeout(), " s"));
     }
     MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
-  }
-
-  Ticket start(Operation op) override {
-    if (op.count > static_cast<std::size_t>(std::numeric_limits<int>::max()))
-      throw CommError(
-          cat("rank ", rank(), ": ", op.count, " elements in one call, MPI takes 2^31 - 1: cut it"));
-    if (op.is_message() && op.tag > most_tag_)
-      throw CommError(cat("rank ", rank(), ": tag ", op.tag, ": this MPI has tags up to ", most_tag_));
-    const std::uint64_t id = ++last_ticket_;
-    guarded([&] {
-      Running& r = pending_[id];
-      r.op = std::move(op);
-      if (checks_calls_ && !r.op.is_message()) {
-        comparing_.push_back(id);
-        tell_call(r);
-      } else {
-        issue(r);
-      }
-      advance();
-    });
-    return Ticket(id);
   }
 
   void advance() {

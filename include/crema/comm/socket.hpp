@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -86,6 +87,25 @@ inline bool wait_for(int fd, short events, const Deadline& deadline, const Wake*
   pollfd p[2] = {{fd, events, 0}, {wake ? wake->fd() : -1, POLLIN, 0}};
   poll_for(p, 2, deadline.left());
   return p[1].revents == 0 && p[0].revents != 0;
+}
+
+/// Calls done() until it is true: again and again for `eager` seconds, then with naps of an eighth of the time that
+/// has passed, 0.2 ms at most. False when the deadline has passed or the descriptor `wake` (-1: none) is set.
+template <class F>
+bool wait_with_naps(F&& done, const Deadline& deadline, int wake, double eager = 2e-4) {
+  const double begin = monotonic_seconds();
+  for (;;) {
+    if (done()) return true;
+    const double waited = monotonic_seconds() - begin;
+    if (waited < eager) {
+      sched_yield();
+      continue;
+    }
+    if (deadline.over()) return false;
+    pollfd p{wake, POLLIN, 0};
+    const timespec nap{0, static_cast<long>(std::min(2e5, waited / 8 * 1e9))};
+    if (::ppoll(&p, 1, &nap, nullptr) > 0) return false;
+  }
 }
 
 /// Resolved addresses, freed with their owner.

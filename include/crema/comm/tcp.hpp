@@ -38,6 +38,18 @@ class TcpCommunicator final : public WorldCommunicator {
     guarded([&] { advance(); });
     return messages_.probe(from, tag);
   }
+  Ticket start(Operation op) override {
+    const std::uint64_t id = ++last_ticket_;
+    guarded([&] {
+      pending_.emplace(id, op);
+      if (op.is_message())
+        messages_.start(op, id);
+      else
+        queue_.push_back({id, ++last_collective_});
+      turn();
+    });
+    return Ticket(id);
+  }
   void progress() override {
     guarded([&] { advance(); });
   }
@@ -68,19 +80,6 @@ class TcpCommunicator final : public WorldCommunicator {
   static std::vector<detail::Descriptor> sized(std::vector<detail::Descriptor> links, int ranks) {
     links.resize(static_cast<std::size_t>(ranks));
     return links;
-  }
-
-  Ticket start(Operation op) override {
-    const std::uint64_t id = ++last_ticket_;
-    guarded([&] {
-      pending_.emplace(id, op);
-      if (op.is_message())
-        messages_.start(op, id);
-      else
-        queue_.push_back({id, ++last_collective_});
-      turn();
-    });
-    return Ticket(id);
   }
 
   void advance() {

@@ -70,12 +70,26 @@ struct ThreadMessage {
   bool taken = false;  // a receive has it
 };
 
+/// What a team's collectives do. `whole`: all of it. A team that is some ranks of a larger world does one half, the other
+/// ranks' share between them (comm/hierarchy.hpp): `inward`, what its ranks have goes to its first rank; `outward`, what
+/// the first rank has got goes to its ranks.
+struct TeamShare {
+  enum Way : std::uint8_t { whole, inward, outward } way = whole;
+  int first = 0, all = 0;  // the team's first rank among all
+};
+
 class ThreadTeam {
  public:
-  explicit ThreadTeam(int ranks)
-      : ranks_(ranks), event_(ranks <= allowed_cores()), inbox_(count(ranks)), next_(count(ranks), 0) {}
+  explicit ThreadTeam(int ranks, TeamShare share = {})
+      : ranks_(ranks),
+        share_(share.all > 0 ? share : TeamShare{share.way, 0, ranks}),
+        event_(ranks <= allowed_cores()),
+        inbox_(count(ranks)),
+        next_(count(ranks), 0) {}
 
   int ranks() const { return ranks_; }
+  /// "rank 3": the name of a rank of this team.
+  std::string rank_name(int rank) const { return cat("rank ", share_.first + rank); }
   ThreadEvent& event() { return event_; }
 
   /// The failure's words; empty while there is none.
@@ -114,8 +128,8 @@ class ThreadTeam {
       ThreadCollective& c = collectives_[number - first_];
       for (int r = 0; r < ranks_; ++r)
         if (c.posted[count(r)] && !alike(c.calls[count(r)], op)) {
-          fail_locked(rank, cat("calls do not match: rank ", rank, " called ", call_text(op), " where rank ",
-                                r, " called ", call_text(c.calls[count(r)])));
+          fail_locked(rank, cat("calls do not match: ", rank_name(rank), " called ", call_text(op), " where ",
+                                rank_name(r), " called ", call_text(c.calls[count(r)])));
           break;
         }
       c.calls[count(rank)] = op, c.calls[count(rank)].keep = {}, c.posted[count(rank)] = true;
@@ -133,10 +147,23 @@ class ThreadTeam {
   std::string missing(std::uint64_t number) {
     const std::lock_guard lock(mutex_);
     std::string names;
-    for (int r = 0; number >= first_ && r < ranks_; ++r)
+    for (int r = 0; number >= first_ && number - first_ < collectives_.size() && r < ranks_; ++r)
       if (!collectives_[number - first_].posted[count(r)])
-        names += cat(names.empty() ? "" : ", ", "rank ", r);
+        names += cat(names.empty() ? "" : ", ", rank_name(r));
     return names.empty() ? "no rank" : names;
+  }
+  /// The same for the oldest collective that some rank has come to.
+  std::string missing_in_oldest() {
+    std::uint64_t oldest = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      oldest = first_;
+      for (const ThreadCollective& c : collectives_) {
+        if (c.missing > 0) break;
+        ++oldest;
+      }
+    }
+    return missing(oldest);
   }
   std::string call(std::uint64_t number, int rank) {
     const std::lock_guard lock(mutex_);
@@ -196,25 +223,55 @@ class ThreadTeam {
     const Operation& op = calls[0];
     const std::size_t first = chunk * chunk_elements(op),
                       last = std::min(op.count, first + chunk_elements(op));
+    if (share_.way == TeamShare::inward) return run_inward(calls, first, last);
+    if (share_.way == TeamShare::outward) return run_outward(calls, first, last);
     if (op.kind == Operation::broadcast) return copy_to_all(calls, op.peer, first, last);
     if (op.kind == Operation::all_reduce) return reduce(calls, 0, ranks_, first, last);
-    for (int r = 0; r < ranks_; ++r) {  // the pieces of this chunk, by owner
-      const Part p = part_of(op.count, ranks_, r);
-      const std::size_t from = std::max(first, p.first), to = std::min(last, p.first + p.count);
-      if (from >= to) continue;
+    for_parts(op, first, last, [&](int r, std::size_t from, std::size_t to) {
       if (op.kind == Operation::all_gather)
         copy_to_all(calls, r, from, to);
       else
         reduce(calls, r, r + 1, from, to);
+    });
+  }
+  void run_inward(const Operation* calls, std::size_t first, std::size_t last) const {
+    const Operation& op = calls[0];
+    if (op.kind == Operation::all_reduce || op.kind == Operation::reduce_scatter)
+      return reduce(calls, 0, 1, first, last);
+    if (op.kind == Operation::broadcast) {
+      const int root = op.peer - share_.first;
+      if (root > 0 && root < ranks_) copy(calls[root], calls[0], first, last);
+      return;
     }
+    for_parts(op, first, last, [&](int r, std::size_t from, std::size_t to) {
+      if (r > 0) copy(calls[r], calls[0], from, to);
+    });
+  }
+  void run_outward(const Operation* calls, std::size_t first, std::size_t last) const {
+    const Operation& op = calls[0];
+    if (op.kind != Operation::reduce_scatter) return copy_to_all(calls, 0, first, last);
+    for_parts(op, first, last, [&](int r, std::size_t from, std::size_t to) {
+      if (r > 0) copy(calls[0], calls[r], from, to);
+    });
+  }
+  /// f(rank, from, to) for the pieces of a chunk that the team's ranks own.
+  template <class F>
+  void for_parts(const Operation& op, std::size_t first, std::size_t last, F&& f) const {
+    for (int r = 0; r < ranks_; ++r) {
+      const Part p = part_of(op.count, share_.all, share_.first + r);
+      const std::size_t from = std::max(first, p.first), to = std::min(last, p.first + p.count);
+      if (from < to) f(r, from, to);
+    }
+  }
+  static void copy(const Operation& source, const Operation& target, std::size_t first, std::size_t last) {
+    std::memcpy(at(target, first), at(source, first), (last - first) * size_of(source.type));
   }
   static std::byte* at(const Operation& op, std::size_t element) {
     return static_cast<std::byte*>(op.data) + element * size_of(op.type);
   }
   void copy_to_all(const Operation* calls, int root, std::size_t first, std::size_t last) const {
     for (int r = 0; r < ranks_; ++r)
-      if (r != root)
-        std::memcpy(at(calls[r], first), at(calls[root], first), (last - first) * size_of(calls[r].type));
+      if (r != root) copy(calls[root], calls[r], first, last);
   }
   /// The sum of all ranks' elements, in the order of ranks, into the buffers of ranks [to0, to1).
   void reduce(const Operation* calls, int to0, int to1, std::size_t first, std::size_t last) const {
@@ -234,6 +291,7 @@ class ThreadTeam {
   }
 
   const int ranks_;
+  const TeamShare share_;
   ThreadEvent event_;
   std::mutex mutex_;
   std::deque<ThreadCollective> collectives_;  // number first_ and on

@@ -19,7 +19,7 @@ class ThreadCommunicator : public Communicator {
   /// What was started and has not ended ends in failure for the others: its memory may go now.
   ~ThreadCommunicator() override {
     if (!pending_.empty())
-      team_->fail(rank(), cat("rank ", rank(), " left before what it had started was done"));
+      team_->fail(rank(), cat(team_->rank_name(rank()), " left before what it had started was done"));
     team_->settle();
   }
   std::string_view name() const noexcept override { return "threads"; }
@@ -58,22 +58,13 @@ class ThreadCommunicator : public Communicator {
   }
   void fail(const std::string& why) noexcept override {
     try {
-      team_->fail(rank(), cat("rank ", rank(), ": ", why));
+      team_->fail(rank(), cat(team_->rank_name(rank()), ": ", why));
     } catch (...) {  // no memory for the words
     }
   }
   std::string failure() const override { return team_->failure(); }
 
- private:
-  struct Started {
-    Operation op;
-    std::uint64_t number = 0;  // of a collective
-    bool done = false;         // of a message
-  };
-
   Ticket start(Operation op) override {
-    if (op.is_message() && op.tag < 0)
-      throw CommError(cat("rank ", rank(), ": tag ", op.tag, " is negative"));
     check();
     const std::uint64_t id = ++last_ticket_;
     Started& s = pending_[id];
@@ -87,6 +78,13 @@ class ThreadCommunicator : public Communicator {
     check();
     return Ticket(id);
   }
+
+ private:
+  struct Started {
+    Operation op;
+    std::uint64_t number = 0;  // of a collective
+    bool done = false;         // of a message
+  };
 
   /// Throws the failure, when nobody works on this rank's memory any more.
   void check() {
@@ -162,9 +160,9 @@ class ThreadCommunicator : public Communicator {
       const detail::ThreadMessage* const m = match.message;
       const Operation &want = s->op, &sent = m->call;
       if (sent.count != want.count || sent.type != want.type)
-        wrong = cat("rank ", want.peer, " sent ",
+        wrong = cat(team_->rank_name(want.peer), " sent ",
                     detail::elements_text(sent.count, static_cast<std::uint8_t>(sent.type)), " with tag ",
-                    want.tag, " where rank ", rank(), " receives ",
+                    want.tag, " where ", team_->rank_name(rank()), " receives ",
                     detail::elements_text(want.count, static_cast<std::uint8_t>(want.type)));
       else if (want.count > 0)
         std::memmove(want.data, m->ticket == 0 ? m->copy.data() : sent.data, want.count * size_of(want.type));
@@ -182,9 +180,10 @@ class ThreadCommunicator : public Communicator {
 
   std::string late_text(Ticket t, double seconds) {
     const Started& s = pending_.at(t.id());
-    const std::string waited = cat(" within ", seconds, " s (rank ", rank(), " waited)");
+    const std::string waited = cat(" within ", seconds, " s (", team_->rank_name(rank()), " waited)");
     if (s.op.is_message())
-      return cat("rank ", s.op.peer, s.op.kind == Operation::send ? " did not receive " : " did not send ",
+      return cat(team_->rank_name(s.op.peer),
+                 s.op.kind == Operation::send ? " did not receive " : " did not send ",
                  detail::elements_text(s.op.count, static_cast<std::uint8_t>(s.op.type)), " with tag ",
                  s.op.tag, waited);
     return cat(team_->missing(s.number), " did not come to ", team_->call(s.number, rank()), waited);
@@ -199,6 +198,53 @@ class ThreadCommunicator : public Communicator {
   std::vector<Match> matches_;
   std::uint64_t last_ticket_ = 0;
 };
+
+namespace detail {
+
+/// body(communicators[r]) for all r, the first on the calling thread; returns when all have. A rank that throws breaks
+/// the others' calls; of several exceptions the one that began it, the team's culprit's, is rethrown.
+template <class Comm, class F>
+void run_ranks(const std::vector<std::unique_ptr<Comm>>& communicators, ThreadTeam& team, F& body) {
+  struct Task {
+    Communicator* comm;
+    F* body;
+    std::exception_ptr error;
+  };
+  std::vector<Task> tasks;
+  for (const auto& c : communicators) tasks.push_back({c.get(), &body, nullptr});
+  const auto work = [](void* task) -> void* {
+    Task& t = *static_cast<Task*>(task);
+    try {
+      (*t.body)(*t.comm);
+    } catch (const std::exception& e) {
+      t.error = std::current_exception();
+      t.comm->fail(e.what());
+    } catch (...) {
+      t.error = std::current_exception();
+      t.comm->fail("an exception without words");
+    }
+    return nullptr;
+  };
+  std::vector<pthread_t> threads;
+  int refused = 0;
+  for (std::size_t r = 1; r < tasks.size() && refused == 0; ++r) {
+    threads.emplace_back();
+    refused = pthread_create(&threads.back(), nullptr, work, &tasks[r]);
+    if (refused != 0) threads.pop_back();
+  }
+  if (refused != 0)
+    tasks[0].comm->fail(
+        cat("the system gives no thread for each of ", tasks.size(), " ranks (error ", refused, ")"));
+  work(&tasks[0]);
+  for (const pthread_t t : threads) pthread_join(t, nullptr);
+  const int culprit = team.culprit();
+  if (culprit >= 0 && tasks[static_cast<std::size_t>(culprit)].error)
+    std::rethrow_exception(tasks[static_cast<std::size_t>(culprit)].error);
+  for (const Task& t : tasks)
+    if (t.error) std::rethrow_exception(t.error);
+}
+
+}  // namespace detail
 
 /// A world of threads. It may run once, or hand its communicators to the host's own threads.
 class ThreadWorld {
@@ -217,50 +263,12 @@ class ThreadWorld {
   /// the others' calls; of several exceptions the one that began it is rethrown.
   template <class F>
   void run(F&& body) {
-    struct Task {
-      ThreadWorld* world;
-      std::remove_reference_t<F>* body;
-      int rank;
-      std::exception_ptr error;
-    };
-    std::vector<Task> tasks;
-    for (int r = 0; r < size(); ++r) tasks.push_back({this, &body, r, nullptr});
-    const auto work = [](void* task) -> void* {
-      Task& t = *static_cast<Task*>(task);
-      Communicator& comm = t.world->communicator(t.rank);
-      try {
-        (*t.body)(comm);
-      } catch (const std::exception& e) {
-        t.error = std::current_exception();
-        comm.fail(e.what());
-      } catch (...) {
-        t.error = std::current_exception();
-        comm.fail("an exception without words");
-      }
-      return nullptr;
-    };
-    std::vector<pthread_t> threads;
-    int refused = 0;
-    for (std::size_t r = 1; r < tasks.size() && refused == 0; ++r) {
-      threads.emplace_back();
-      refused = pthread_create(&threads.back(), nullptr, work, &tasks[r]);
-      if (refused != 0) threads.pop_back();
-    }
-    if (refused != 0)
-      communicator(0).fail(
-          cat("the system gives no thread for each of ", size(), " ranks (error ", refused, ")"));
-    work(&tasks[0]);
-    for (const pthread_t t : threads) pthread_join(t, nullptr);
-    const int culprit = team_->culprit();
-    if (culprit >= 0 && tasks[static_cast<std::size_t>(culprit)].error)
-      std::rethrow_exception(tasks[static_cast<std::size_t>(culprit)].error);
-    for (const Task& t : tasks)
-      if (t.error) std::rethrow_exception(t.error);
+    detail::run_ranks(ranks_, *team_, body);
   }
 
  private:
   std::shared_ptr<detail::ThreadTeam> team_;
-  std::vector<std::unique_ptr<Communicator>> ranks_;
+  std::vector<std::unique_ptr<ThreadCommunicator>> ranks_;
 };
 
 }  // namespace crema::inline CREMA_ABI
