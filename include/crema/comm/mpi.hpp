@@ -83,7 +83,7 @@ class MpiCommunicator final : public WorldCommunicator {
   ~MpiCommunicator() override { abandon(); }
 
   std::string_view name() const noexcept override { return "mpi"; }
-  bool idle() const { return pending_.empty(); }
+  using Communicator::wait;
   /// Frees MPI's handles, on all ranks, when nothing is pending. The communicator is broken then.
   void leave() {
     if (comm_ == MPI_COMM_NULL || !pending_.empty() || !failure().empty()) return;
@@ -170,17 +170,21 @@ class MpiCommunicator final : public WorldCommunicator {
           "MPI_THREAD_SERIALIZED");
   }
   void duplicate(MPI_Comm parent, MPI_Comm& copy) {
+    // MPI writes to `made` when it ends, should that be after this object's time.
+    auto made = std::make_unique<MPI_Comm>(MPI_COMM_NULL);
     MPI_Request r;
-    detail::mpi_check(MPI_Comm_idup(parent, &copy, &r), "MPI_Comm_idup");
+    detail::mpi_check(MPI_Comm_idup(parent, made.get(), &r), "MPI_Comm_idup");
     const auto ended = [&] {
       int flag = 0;
       detail::mpi_check(MPI_Test(&r, &flag, MPI_STATUS_IGNORE), "MPI_Comm_idup");
       return flag != 0;
     };
     if (!detail::wait_with_naps(ended, Deadline(timeout()), wake_fd())) {
+      static_cast<void>(made.release());
       check_failure();
       throw CommError(cat("some rank did not come to MPI_Comm_idup within ", timeout(), " s"));
     }
+    copy = *made;
     MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
   }
 

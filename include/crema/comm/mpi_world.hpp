@@ -121,6 +121,8 @@ class MpiWorld {
 
   Communicator& communicator() { return *communicator_; }
   World& world() { return *world_; }
+  /// How many ranks share this host: its cores are for all of them.
+  int ranks_on_this_host() const { return here_; }
 
   /// Leaves in order, and ends MPI where this has begun it. Rank 0 stays until the others have left.
   void leave(double seconds = 10) {
@@ -179,24 +181,23 @@ class MpiWorld {
   /// Where all ranks of comm can meet, from rank 0: its socket, on rank 0.
   static std::optional<Listener> meet(MPI_Comm comm, WorldOptions& o) {
     MpiCommunicator bootstrap(comm, o.rank, o.size, o.deadline, nullptr, false);
-    char name[MPI_MAX_PROCESSOR_NAME] = "";
-    int length = 0;
-    MPI_Get_processor_name(name, &length);
-    std::int64_t host[2] = {static_cast<std::int64_t>(std::hash<std::string_view>{}(name)), 0};
-    host[1] = ~host[0];  // the minimum of both tells whether all are equal
-    bootstrap.all_reduce(std::span<std::int64_t>(host), Reduction::min);
+    struct Exchange {
+      std::int64_t host[2] = {host_number(), ~host_number()};  // the minima tell whether all are equal
+      std::uint8_t text[512] = {};
+    };
+    const auto x = std::make_shared<Exchange>();  // kept by MPI, should it not come to an end
+    bootstrap.wait(bootstrap.start_all_reduce(std::span<std::int64_t>(x->host), Reduction::min, x));
     std::optional<Listener> listener;
-    std::array<std::uint8_t, 512> text{};
     if (o.rank == 0) {
-      const bool one_host = host[0] == ~host[1];
+      const bool one_host = x->host[0] == ~x->host[1];
       if (o.address.empty()) o.address = (one_host ? "127.0.0.1" : detail::find_interface().address) + ":0";
       listener.emplace(o.address);
       const std::string words = cat(listener->address(), " ", make_secret());
-      std::memcpy(text.data(), words.data(), std::min(words.size(), text.size() - 1));
+      std::memcpy(x->text, words.data(), std::min(words.size(), sizeof x->text - 1));
     }
-    bootstrap.broadcast(std::span<std::uint8_t>(text), 0);
+    bootstrap.wait(bootstrap.start_broadcast(std::span<std::uint8_t>(x->text), 0, x));
     bootstrap.leave();
-    const std::string_view words(reinterpret_cast<const char*>(text.data()));
+    const std::string_view words(reinterpret_cast<const char*>(x->text));
     o.address = words.substr(0, words.find(' '));
     o.secret = words.substr(words.find(' ') + 1);
     return listener;
@@ -228,9 +229,20 @@ class MpiWorld {
       ::setenv("UCX_NET_DEVICES", i.name.c_str(), 0);
   }
 
+  static std::int64_t host_number() {
+    char name[MPI_MAX_PROCESSOR_NAME] = "";
+    int length = 0;
+    MPI_Get_processor_name(name, &length);
+    return static_cast<std::int64_t>(std::hash<std::string_view>{}(name));
+  }
   void communicate(MPI_Comm comm, const WorldOptions& o, const MpiOptions& m) {
     communicator_ =
         std::make_unique<MpiCommunicator>(comm, o.rank, o.size, o.timeout, world_->control(), m.check);
+    const auto hosts = std::make_shared<std::vector<std::int64_t>>(static_cast<std::size_t>(o.size), 0);
+    (*hosts)[static_cast<std::size_t>(o.rank)] = host_number();
+    const std::span<std::int64_t> all(*hosts);
+    communicator_->wait(communicator_->start_all_reduce(all, Reduction::sum, hosts), o.deadline);
+    here_ = static_cast<int>(std::count(all.begin(), all.end(), host_number()));
   }
 
   // In this order: the communicator goes first, the world last.
@@ -240,6 +252,7 @@ class MpiWorld {
   std::unique_ptr<detail::PmiRelay> relay_;
   std::unique_ptr<detail::MpiProcess> process_;
   std::unique_ptr<MpiCommunicator> communicator_;
+  int here_ = 1;
   bool left_ = false;
 };
 
