@@ -10,7 +10,8 @@
 //
 // LATENCY in microseconds and GBIT are those of the delaying communicator; GBIT 0 leaves the bandwidth to the link that
 // there is. Each round measures the layers, the exchange alone and S steps over each link, in turn. Rank 0
-// prints JSON: medians over S steps, one for each round.
+// prints JSON: medians over S steps, one for each round; "waited" is the share of the time that a rank was ready to run and
+// something else had its processor.
 #include <sys/prctl.h>
 
 #include <cstdio>
@@ -66,6 +67,16 @@ class Steps {
   Synchronous<float, Cpu> strategy_;
 };
 
+/// Seconds that this thread was ready to run and another had its processor.
+double waited() {
+  double ran = 0, ready = 0;
+  if (std::FILE* f = std::fopen("/proc/thread-self/schedstat", "r")) {
+    if (std::fscanf(f, "%lf %lf", &ran, &ready) != 2) ready = 0;
+    std::fclose(f);
+  }
+  return ready * 1e-9;
+}
+
 std::string run_rank(const Flags& f, Communicator& comm) {
   prctl(PR_SET_TIMERSLACK, 1000UL);
   Bench bench(f.net, f.batch, f.threads);
@@ -73,10 +84,13 @@ std::string run_rank(const Flags& f, Communicator& comm) {
   std::vector<std::unique_ptr<Steps>> links;
   for (const SlowLink& l : f.links) links.push_back(std::make_unique<Steps>(bench, comm, l, f.bucket));
   std::vector<std::vector<double>> seconds(links.size());
+  const double begin = monotonic_seconds(), waited_before = waited();
   for (int round = 0; round < f.rounds; ++round) {
     profile.measure(f.steps);
     for (std::size_t k = 0; k < links.size(); ++k) seconds[k].push_back(links[k]->median(f.steps));
   }
+  double foreign[] = {(waited() - waited_before) / (monotonic_seconds() - begin)};
+  comm.all_reduce(std::span<double>(foreign), Reduction::max);
   std::string cases;
   for (std::size_t k = 0; k < links.size(); ++k) {
     comm.all_reduce(std::span<double>(seconds[k]), Reduction::max);
@@ -85,8 +99,8 @@ std::string run_rank(const Flags& f, Communicator& comm) {
   }
   return cat("{\"net\": \"", f.net, "\", \"batch\": ", bench.source.batch(), ", \"ranks\": ", comm.size(),
              ", \"threads\": ", f.threads, ", \"communicator\": \"", comm.name(), "\", \"isa\": \"",
-             name_of(bench.cpu.isa()), "\", \"bucket\": ", f.bucket, ",\n ", profile.json(),
-             ",\n \"cases\": [", cases, "]}");
+             name_of(bench.cpu.isa()), "\", \"bucket\": ", f.bucket, ", \"waited\": ", json(foreign[0]),
+             ",\n ", profile.json(), ",\n \"cases\": [", cases, "]}");
 }
 
 Flags parse(int argc, char** argv) {
