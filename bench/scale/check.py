@@ -14,12 +14,13 @@ DELAYS = {"lenet": ["20:10", "100:1", "1000:1", "50:0.3"], "cifar10_quick": ["20
 FIT = [("lenet", 64, 0, ["0:0"]), ("lenet", 64, 1, ["0:0"])]
 CABLE = [("lenet", 64, 1, ["500:0", "2000:0"]), ("lenet", 64, 2, ["0:0", "500:0"]), ("lenet", 128, 0.5, ["0:0"]),
          ("cifar10_quick", 64, 0.2, ["0:0", "1000:0"]), ("cifar10_quick", 32, 1, ["0:0"]),
-         ("caffenet", 16, 1, ["0:0"]), ("caffenet", 16, 4, ["0:0", "500:0"])]
+         ("caffenet", 16, 1, ["0:0"]), ("caffenet", 16, 4, ["0:0", "500:0"]), ("lenet", 32, 0.3, ["3000:0"]),
+         ("cifar10_quick", 96, 0.5, ["2000:0"])]
 
 
-def plan(net, rounds=None):
-    r, s = ROUNDS[net]
-    return ["--rounds", rounds or r, "--steps", s]
+def plan(net):
+    rounds, steps = ROUNDS[net]
+    return ["--rounds", rounds, "--steps", steps]
 
 
 def measure(bench, keep):
@@ -94,7 +95,8 @@ def fitted(keep):
     windows = [2 ** (k / 4) * 1e4 for k in range(40)]
     error = lambda w: abs(step(timeline(slow), link(1, w), slow["bucket"]).seconds - measured)
     window = min(windows, key=error)
-    return {"share": share, "window": window, "barrier": free["barrier"], **costs(free)}, lambda gbit, late: link(gbit, window, late)
+    numbers = {"share": share, "window": window, "barrier": free["barrier"], **costs(free)}
+    return numbers, lambda gbit, late: link(gbit, window, late)
 
 
 def cables(keep, fit):
@@ -123,8 +125,9 @@ def report(keep):
     if not found:
         return
     numbers, link = found
-    print("\n## Held out: TCP over a cable with tc tbf (measured and predicted)\n\nFitted to LeNet, batch 64, without a limit and at 1 Gbit/s: "
-          + ", ".join(f"{k} {v:.3g}" for k, v in numbers.items()) + "\n\n" + HEAD)
+    print("\n## Held out: TCP over a cable with tc tbf (measured and predicted)\n\n"
+          "Fitted to LeNet, batch 64, without a limit and at 1 Gbit/s: " + ", ".join(f"{k} {v:.3g}" for k, v in numbers.items())
+          + "\n\n" + HEAD)
     rows = cables(keep, link)
     for gbit, row in rows:
         print(row.text(gbit))

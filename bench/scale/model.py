@@ -179,14 +179,32 @@ class Wire:
         return t
 
     def wait(self, job, t):
-        if not self.link.hardware:
-            t = self.poll(t)
-            while job.done < 0:
-                first = self.queue.pop(0)
-                t = t + first.left * max(1.0, first.cpu) + self.link.begin() if first.left > 0 else max(t, first.there)
-                first.left, first.done = 0.0, t + self.link.late
-                self.last = t
-        return max(t, job.done)
+        """The time when the job's result is there, waited for since t."""
+        if self.link.hardware:
+            return max(t, job.done)
+        t = self.poll(t)
+        while job.done < 0:
+            t = self.go_on(t, float("inf"))
+        end = max(t, job.done)
+        while self.queue and t < end:  # what comes late is waited for inside the communicator, too
+            t = self.go_on(t, end)
+        self.last = max(self.last, end)
+        return end
+
+    def go_on(self, t, until):
+        """Inside the communicator from t on: the first job's end, or `until`."""
+        job = self.queue[0]
+        rate = max(1.0, job.cpu)
+        moved = min(job.left, (until - t) / rate)
+        job.begun, job.left, t = True, job.left - moved if job.left - moved > 1e-12 else 0.0, t + moved * rate
+        if moved > 0:
+            job.there = t + self.link.begin()
+        if job.left > 0 or max(t, job.there) > until:
+            return until
+        t = max(t, job.there)
+        job.done = t + self.link.late
+        self.queue.pop(0)
+        return t
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Cable:
         for name in self.names:
             if gbit > 0:
                 call("tc", "-n", name, "qdisc", "replace", "dev", name, "root", "tbf", "rate", f"{round(gbit * 1e6)}kbit", "burst",
-                     "64kb", "limit", "4mb")
+                     "64kb", "limit", "32mb")
             else:
                 subprocess.run(["tc", "-n", name, "qdisc", "del", "dev", name, "root"], capture_output=True)
 

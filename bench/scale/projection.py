@@ -11,7 +11,18 @@ CPU_BATCH = 64
 
 
 def measure(bench, keep):
-    keep.get_or("caffenet alone", lambda: bench("caffenet", "--batch", CPU_BATCH, "--threads", 2, "--alone", "--rounds", 2, "--steps", 2, "0:0"))
+    args = ["--batch", CPU_BATCH, "--threads", 2, "--alone", "--rounds", 2, "--steps", 2, "0:0"]
+    keep.get_or("caffenet alone", lambda: bench("caffenet", *args))
+
+
+def head(*columns):
+    print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
+
+
+def speedups(t, link):
+    """Cells for NODES: how many single nodes that many are worth."""
+    results = [(n, step(t, link(n)).efficiency) for n in NODES]
+    return " | ".join(f"{n * e:.1f} ({100 * e:.0f} %)" for n, e in results)
 
 
 def cpu_nets(keep):
@@ -23,7 +34,8 @@ def cpu_nets(keep):
     macs = [m for _, m in NETS["CaffeNet"]()]
     flops = (6 * sum(macs) - 2 * macs[0]) * profile["batch"] / (caffenet.before + caffenet.backward)
     memory = 20 * caffenet.parameters / caffenet.update
-    print(f"The node is the machine that measured: 2 threads, {flops * 1e-9:.0f} GFLOP/s over CaffeNet's step, batch {profile['batch']} a node.\n")
+    print(f"The node is the machine that measured: 2 threads, {flops * 1e-9:.0f} GFLOP/s over CaffeNet's step, "
+          f"batch {profile['batch']} a node.\n")
     caffenet.name = "CaffeNet"
     return [("measured layers", caffenet)] + [("counted", counted(n, CPU_BATCH, flops, memory)) for n in ("GoogLeNet", "ResNet-50")]
 
@@ -34,27 +46,23 @@ def cpu(keep):
     costs = {k: fit[0][k] for k in ("reduce_cpu", "gather_cpu")} if fit else {}
     print(f"\n## Projected: nodes of two CPU cores, {LATENCY * 1e6:.0f} us, a flat switch\n")
     nets = cpu_nets(keep)
-    print("| net | layer times | Gbit/s | one node ms | exchange | " + " | ".join(f"{n} nodes" for n in NODES) + " |\n| --- | --- | --- | --- | ---"
-          + " | ---" * len(NODES) + " |")
+    head("net", "layer times", "Gbit/s", "one node ms", "exchange", *(f"{n} nodes" for n in NODES))
     for how, t in nets:
         for gbit in (1, 10):
-            for kind, hardware in (("tcp as it is", False), ("moved by hardware", True)):
-                results = [step(t, Link(n, LATENCY, gbit * 1.25e8, hardware=hardware, window=window, message=MESSAGE, **({} if hardware else costs)))
-                           for n in NODES]
-                print(f"| {t.name} | {how} | {gbit} | {t.alone * 1e3:.0f} | {kind} | "
-                      + " | ".join(f"{n * r.efficiency:.1f} ({100 * r.efficiency:.0f} %)" for n, r in zip(NODES, results)) + " |")
+            tcp = lambda n: Link(n, LATENCY, gbit * 1.25e8, hardware=False, window=window, message=MESSAGE, **costs)
+            hardware = lambda n: Link(n, LATENCY, gbit * 1.25e8, message=1e-6)
+            for kind, link in (("tcp as it is", tcp), ("moved by hardware", hardware)):
+                print(f"| {t.name} | {how} | {gbit} | {t.alone * 1e3:.0f} | {kind} | {speedups(t, link)} |")
 
 
 def gpu_nets():
-    """GPUs as nodes of a later day: each net at an assumed rate on a flat switch."""
-    print("\n## Projected: nodes of one GPU at an assumed 4 TFLOP/s (P40 or P100 in fp32), batch 64 each, moved by hardware\n\n"
-          "| net | Gbit/s | one node ms | " + " | ".join(f"{n} nodes" for n in NODES) + " |\n| --- | --- | ---" + " | ---" * len(NODES) + " |")
+    """Each net at one assumed rate, on a flat switch."""
+    print("\n## Projected: nodes of one GPU at an assumed 4 TFLOP/s (P40 or P100 in fp32), batch 64 each, moved by hardware\n")
+    head("net", "Gbit/s", "one node ms", *(f"{n} nodes" for n in NODES))
     for net in NETS:
         t = counted(net, 64, 4e12, 4e11)
         for gbit in (10, 50, 100):
-            results = [step(t, Link(n, LATENCY, gbit * 1.25e8, message=1e-6)) for n in NODES]
-            print(f"| {net} | {gbit} | {t.alone * 1e3:.1f} | " + " | ".join(f"{n * r.efficiency:.1f} ({100 * r.efficiency:.0f} %)" for n, r in zip(NODES, results))
-                  + " |")
+            print(f"| {net} | {gbit} | {t.alone * 1e3:.1f} | {speedups(t, lambda n: Link(n, LATENCY, gbit * 1.25e8, message=1e-6))} |")
 
 
 # Published: system, net, batch a GPU, GPUs, GPUs a node, FLOP/s a GPU, Gbit/s a node, bytes/s inside a node, the figure, what
@@ -72,8 +80,8 @@ PUBLISHED = [
 
 
 def published():
-    print("\n## Projected beside published: speedup over one GPU (Goyal et al.: over one node)\n\n"
-          "| system | net | GPUs | published | projected, in nodes first | projected, as one level | assumed |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n## Projected beside published: speedup over one GPU (Goyal et al.: over one node)\n")
+    head("system", "net", "GPUs", "published", "projected, in nodes first", "projected, as one level", "assumed")
     for system, net, batch, gpus, per_node, flops, gbit, local, figure, assumed in PUBLISHED:
         t = counted(net, batch, flops, flops / 10)
 
