@@ -99,7 +99,7 @@ inline constexpr OptionsName options_name<InputOptions> = {143, "input_param"};
 
 }  // namespace detail
 
-/// The row of LayerParameter under which options of type O stand. Caffe's own have a number and a name here; a
+/// The row of LayerParameter under which options of type O stand. Caffe's own are named above; a
 /// user's layer specialises this with a number from 20000 up, and hands it to the readers as `layer_fields`:
 ///
 ///   template <> inline const SchemaField& crema::layer_field<HardSigmoidOptions>() {
