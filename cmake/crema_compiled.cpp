@@ -7,11 +7,13 @@
 
 namespace crema::inline CREMA_ABI {
 
-#define CREMA_LAYER(L, header, cuda) \
-  template class L<float, Cpu>;      \
-  template class L<double, Cpu>;
+#define CREMA_LAYER(L, header, cuda)                                      \
+  template LayerKind<float, Cpu> layer_kind<float, Cpu, L<float, Cpu>>(); \
+  template LayerKind<double, Cpu> layer_kind<double, Cpu, L<double, Cpu>>();
 #include "crema/layers/layers.def"
 #undef CREMA_LAYER
+template class Registry<float, Cpu>;
+template class Registry<double, Cpu>;
 template class Solver<float, Cpu>;
 template class Solver<double, Cpu>;
 template class SgdSolver<float, Cpu>;

@@ -18,11 +18,11 @@ namespace crema::inline CREMA_ABI {
 
 class Error : public std::exception {
  public:
-  explicit Error(std::string message) : message_(std::move(message)), what_(message_) {}
+  explicit Error(std::string message);
 
   /// Adds a frame: "layer 'conv1' (Convolution)", "lenet.prototxt:12:3". Call it while rethrowing with
   /// `throw;`.
-  void add_context(const std::string& frame) { what_ += "\n  in " + frame; }
+  void add_context(const std::string& frame);
 
   const char* what() const noexcept override { return what_.c_str(); }
   /// The message without its frames.
@@ -31,6 +31,11 @@ class Error : public std::exception {
  private:
   std::string message_, what_;
 };
+
+#if CREMA_BODIES
+CREMA_INLINE Error::Error(std::string message) : message_(std::move(message)), what_(message_) {}
+CREMA_INLINE void Error::add_context(const std::string& frame) { what_ += "\n  in " + frame; }
+#endif
 
 /// Two shapes that do not fit each other, or a shape that overflows.
 class ShapeError : public Error {

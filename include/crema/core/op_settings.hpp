@@ -14,13 +14,17 @@ enum class Transpose : bool { no, yes };
 namespace detail {
 
 /// One operand of a gemm: rows x columns after transposition, `ld` elements from one stored row to the next.
-inline void check_gemm(std::int64_t rows, std::int64_t columns, std::int64_t ld, bool transposed,
-                       const char* name) {
+CREMA_INLINE void check_gemm(std::int64_t rows, std::int64_t columns, std::int64_t ld, bool transposed,
+                             const char* name);
+#if CREMA_BODIES
+CREMA_INLINE void check_gemm(std::int64_t rows, std::int64_t columns, std::int64_t ld, bool transposed,
+                             const char* name) {
   if (rows < 0 || columns < 0) throw ShapeError(cat("gemm: ", name, " is ", rows, " x ", columns));
   const std::int64_t least = transposed ? rows : columns;
   if (ld < least)
     throw ShapeError(cat("gemm: the leading dimension of ", name, " must be at least ", least, ", not ", ld));
 }
+#endif
 
 }  // namespace detail
 

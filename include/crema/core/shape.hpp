@@ -26,11 +26,7 @@ class Shape {
   Shape() = default;  // a scalar: rank 0, one element
   Shape(std::initializer_list<std::int64_t> extents)
       : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
-  explicit Shape(std::span<const std::int64_t> extents) {
-    if (extents.size() > max_rank) throw ShapeError(cat("a shape has at most 8 axes, not ", extents.size()));
-    for (const std::int64_t e : extents) extents_[static_cast<std::size_t>(rank_++)] = e;
-    check();
-  }
+  explicit Shape(std::span<const std::int64_t> extents);
 
   int rank() const noexcept { return rank_; }
   std::int64_t size() const noexcept { return size_; }
@@ -46,12 +42,7 @@ class Shape {
   }
   std::int64_t count(int first) const { return count(first, rank_); }
   /// The same shape with one extent changed: how a live batch differs from its capacity.
-  Shape with(int axis, std::int64_t extent) const {
-    Shape s = *this;
-    s.extents_[s.index(axis)] = extent;
-    s.check();
-    return s;
-  }
+  Shape with(int axis, std::int64_t extent) const;
   std::span<const std::int64_t> extents() const noexcept {
     return {extents_.data(), static_cast<std::size_t>(rank_)};
   }
@@ -65,23 +56,11 @@ class Shape {
  private:
   std::size_t index(int axis) const {
     const int a = axis < 0 ? axis + rank_ : axis;
-    if (a < 0 || a >= rank_) throw ShapeError(cat("axis ", axis, " of a shape with ", rank_, " axes"));
+    if (a < 0 || a >= rank_) no_axis(axis);
     return static_cast<std::size_t>(a);
   }
-  void check() {
-    size_ = 1;
-    bool zero = false;
-    for (const std::int64_t e : extents()) {
-      if (e < 0) throw ShapeError(cat("a shape's extent must not be negative: ", e));
-      if (e == 0)
-        zero = true;
-      else if (e > max_size / size_)
-        throw ShapeError("a shape with more than 2^48 elements: check its extents");
-      else
-        size_ *= e;
-    }
-    if (zero) size_ = 0;
-  }
+  [[noreturn]] void no_axis(int axis) const;
+  void check();
 
   std::array<std::int64_t, max_rank> extents_{};
   int rank_ = 0;
@@ -89,9 +68,41 @@ class Shape {
 };
 
 /// "64 3 28 28 (150528)", Caffe's way of printing a shape.
-inline void append(std::string& out, const Shape& s) {
+CREMA_INLINE void append(std::string& out, const Shape& s);
+
+#if CREMA_BODIES
+CREMA_INLINE Shape::Shape(std::span<const std::int64_t> extents) {
+  if (extents.size() > max_rank) throw ShapeError(cat("a shape has at most 8 axes, not ", extents.size()));
+  for (const std::int64_t e : extents) extents_[static_cast<std::size_t>(rank_++)] = e;
+  check();
+}
+CREMA_INLINE Shape Shape::with(int axis, std::int64_t extent) const {
+  Shape s = *this;
+  s.extents_[s.index(axis)] = extent;
+  s.check();
+  return s;
+}
+CREMA_INLINE void Shape::no_axis(int axis) const {
+  throw ShapeError(cat("axis ", axis, " of a shape with ", rank_, " axes"));
+}
+CREMA_INLINE void Shape::check() {
+  size_ = 1;
+  bool zero = false;
+  for (const std::int64_t e : extents()) {
+    if (e < 0) throw ShapeError(cat("a shape's extent must not be negative: ", e));
+    if (e == 0)
+      zero = true;
+    else if (e > max_size / size_)
+      throw ShapeError("a shape with more than 2^48 elements: check its extents");
+    else
+      size_ *= e;
+  }
+  if (zero) size_ = 0;
+}
+CREMA_INLINE void append(std::string& out, const Shape& s) {
   for (const std::int64_t e : s.extents()) out += cat(e, " ");
   out += cat("(", s.size(), ")");
 }
+#endif
 
 }  // namespace crema

@@ -51,34 +51,21 @@ class FloatMode {
 };
 
 /// How many processors this process may use.
-inline int allowed_cores() {
+CREMA_INLINE int allowed_cores();
+#if CREMA_BODIES
+CREMA_INLINE int allowed_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
   const long n = sysconf(_SC_NPROCESSORS_ONLN);
   return n < 1 ? 1 : static_cast<int>(n);
 }
+#endif
 
 class ThreadPool {
  public:
   /// `threads` counts the caller; at least 1. Threads beyond the allowed cores, or spin = false, never spin:
   /// they sleep at once. Throws Error when the system gives no more threads.
-  explicit ThreadPool(int threads, bool spin = true)
-      : spin_(spin && threads <= allowed_cores()), workers_(std::make_unique<pthread_t[]>(count(threads))) {
-    sigset_t all, before;  // workers take no signals: those belong to the host's threads
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = 0;
-    for (; started_ < threads - 1; ++started_) {
-      const auto start = [](void* self) -> void* { return static_cast<ThreadPool*>(self)->work(), nullptr; };
-      error = pthread_create(&workers_[count(started_)], nullptr, start, this);
-      if (error != 0) break;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (error == 0) return;
-    join();
-    throw Error(cat("cannot start thread ", started_ + 2, " of ", threads, " (error ", error,
-                    "): ask for fewer threads"));
-  }
+  explicit ThreadPool(int threads, bool spin = true);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool() { join(); }
@@ -109,90 +96,15 @@ class ThreadPool {
   }
   /// Waits until `word` differs from `old`: spinning first, then asleep, with `sleepers` counting who must be
   /// woken.
-  void wait(std::atomic<std::uint32_t>& word, std::uint32_t old, std::atomic<int>& sleepers) {
-    if (spin_) {
-      const double end = monotonic_seconds() + spin_seconds;
-      do {
-        for (int i = 0; i < 64; ++i) {
-          if (word.load(std::memory_order_acquire) != old) return;
-          pause();
-        }
-      } while (monotonic_seconds() < end);
-    }
-    sleepers.fetch_add(
-        1);  // before the kernel compares: either it sees the new value, or the waker sees a sleeper
-    while (word.load() == old) syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
-    sleepers.fetch_sub(1);
-  }
-  static void wake(std::atomic<std::uint32_t>& word, const std::atomic<int>& sleepers) {
-    if (sleepers.load() > 0) syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
-  }
-
-  void run(std::int64_t chunks, Call call, const void* body) {
-    if (chunks <= 0) return;
-    if (chunks > UINT32_MAX) throw Error(cat("a region of ", chunks, " chunks: at most 2^32 - 1"));
-    const FloatMode mode;
-    bool idle = false;
-    if (started_ == 0 || chunks == 1 || !busy_.compare_exchange_strong(idle, true)) {
-      Failure alone;
-      for (std::int64_t i = 0; i < chunks; ++i) alone.guard(call, body, i);
-      if (alone.error) std::rethrow_exception(alone.error);
-      return;
-    }
-    call_.store(call, std::memory_order_relaxed);
-    body_.store(body, std::memory_order_relaxed);
-    chunks_.store(static_cast<std::uint32_t>(chunks), std::memory_order_relaxed);
-    done_.store(0, std::memory_order_relaxed);
-    const std::uint32_t region = region_.load(std::memory_order_relaxed) + 1;
-    ticket_.store(std::uint64_t{region} << 32 | static_cast<std::uint64_t>(chunks),
-                  std::memory_order_release);
-    region_.store(region);
-    wake(region_, idlers_);
-    claim(region);
-    for (std::uint32_t done; (done = done_.load(std::memory_order_acquire)) != chunks;)
-      wait(done_, done, finishers_);
-    const std::exception_ptr error = std::exchange(failure_.error, nullptr);
-    failure_.chunk = INT64_MAX;
-    busy_.store(false, std::memory_order_release);
-    if (error) std::rethrow_exception(error);
-  }
-
+  void wait(std::atomic<std::uint32_t>& word, std::uint32_t old, std::atomic<int>& sleepers);
+  static void wake(std::atomic<std::uint32_t>& word, const std::atomic<int>& sleepers);
+  void run(std::int64_t chunks, Call call, const void* body);
   /// Runs chunks of one region until none is left. The ticket carries the region's number and the chunks that
   /// are left: a worker that comes late finds another number or none left, and nothing waits for it. While
   /// one is left the region is open, so what was read before a successful exchange belongs to that region.
-  void claim(std::uint32_t region) {
-    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
-    while (ticket >> 32 == region) {
-      const auto left = static_cast<std::uint32_t>(ticket);
-      if (left == 0) return;
-      const Call call = call_.load(std::memory_order_relaxed);
-      const void* const body = body_.load(std::memory_order_relaxed);
-      const std::uint32_t chunks = chunks_.load(std::memory_order_relaxed);
-      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
-                                         std::memory_order_acquire))
-        continue;
-      failure_.guard(call, body, chunks - left);
-      if (done_.fetch_add(1) + 1 == chunks) wake(done_, finishers_);
-      ticket = ticket_.load(std::memory_order_acquire);
-    }
-  }
-
-  void work() {
-    for (std::uint32_t seen = 0;;) {
-      wait(region_, seen, idlers_);
-      seen = region_.load(std::memory_order_acquire);
-      if (stop_.load(std::memory_order_acquire)) return;
-      const FloatMode mode;
-      claim(seen);
-    }
-  }
-
-  void join() {
-    stop_.store(true, std::memory_order_release);
-    region_.fetch_add(1);
-    wake(region_, idlers_);
-    for (int i = 0; i < started_; ++i) pthread_join(workers_[count(i)], nullptr);
-  }
+  void claim(std::uint32_t region);
+  void work();
+  void join();
 
   /// The exception of the lowest chunk that threw.
   struct Failure {
@@ -200,15 +112,7 @@ class ThreadPool {
     std::int64_t chunk = INT64_MAX;
     std::exception_ptr error;
 
-    void guard(Call call, const void* body, std::int64_t i) noexcept {
-      try {
-        call(body, i);
-      } catch (...) {
-        while (lock.test_and_set(std::memory_order_acquire)) pause();
-        if (i < chunk) chunk = i, error = std::current_exception();
-        lock.clear(std::memory_order_release);
-      }
-    }
+    void guard(Call call, const void* body, std::int64_t i) noexcept;
   };
 
   const bool spin_;
@@ -225,5 +129,111 @@ class ThreadPool {
   alignas(64) std::atomic<std::uint32_t> done_{0};
   std::atomic<int> finishers_{0};
 };
+
+#if CREMA_BODIES
+CREMA_INLINE ThreadPool::ThreadPool(int threads, bool spin)
+    : spin_(spin && threads <= allowed_cores()), workers_(std::make_unique<pthread_t[]>(count(threads))) {
+  sigset_t all, before;  // workers take no signals: those belong to the host's threads
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = 0;
+  for (; started_ < threads - 1; ++started_) {
+    const auto start = [](void* self) -> void* { return static_cast<ThreadPool*>(self)->work(), nullptr; };
+    error = pthread_create(&workers_[count(started_)], nullptr, start, this);
+    if (error != 0) break;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error == 0) return;
+  join();
+  throw Error(cat("cannot start thread ", started_ + 2, " of ", threads, " (error ", error,
+                  "): ask for fewer threads"));
+}
+CREMA_INLINE void ThreadPool::wait(std::atomic<std::uint32_t>& word, std::uint32_t old,
+                                   std::atomic<int>& sleepers) {
+  if (spin_) {
+    const double end = monotonic_seconds() + spin_seconds;
+    do {
+      for (int i = 0; i < 64; ++i) {
+        if (word.load(std::memory_order_acquire) != old) return;
+        pause();
+      }
+    } while (monotonic_seconds() < end);
+  }
+  sleepers.fetch_add(
+      1);  // before the kernel compares: either it sees the new value, or the waker sees a sleeper
+  while (word.load() == old) syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+  sleepers.fetch_sub(1);
+}
+CREMA_INLINE void ThreadPool::wake(std::atomic<std::uint32_t>& word, const std::atomic<int>& sleepers) {
+  if (sleepers.load() > 0) syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+CREMA_INLINE void ThreadPool::run(std::int64_t chunks, Call call, const void* body) {
+  if (chunks <= 0) return;
+  if (chunks > UINT32_MAX) throw Error(cat("a region of ", chunks, " chunks: at most 2^32 - 1"));
+  const FloatMode mode;
+  bool idle = false;
+  if (started_ == 0 || chunks == 1 || !busy_.compare_exchange_strong(idle, true)) {
+    Failure alone;
+    for (std::int64_t i = 0; i < chunks; ++i) alone.guard(call, body, i);
+    if (alone.error) std::rethrow_exception(alone.error);
+    return;
+  }
+  call_.store(call, std::memory_order_relaxed);
+  body_.store(body, std::memory_order_relaxed);
+  chunks_.store(static_cast<std::uint32_t>(chunks), std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  const std::uint32_t region = region_.load(std::memory_order_relaxed) + 1;
+  ticket_.store(std::uint64_t{region} << 32 | static_cast<std::uint64_t>(chunks), std::memory_order_release);
+  region_.store(region);
+  wake(region_, idlers_);
+  claim(region);
+  for (std::uint32_t done; (done = done_.load(std::memory_order_acquire)) != chunks;)
+    wait(done_, done, finishers_);
+  const std::exception_ptr error = std::exchange(failure_.error, nullptr);
+  failure_.chunk = INT64_MAX;
+  busy_.store(false, std::memory_order_release);
+  if (error) std::rethrow_exception(error);
+}
+CREMA_INLINE void ThreadPool::claim(std::uint32_t region) {
+  std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  while (ticket >> 32 == region) {
+    const auto left = static_cast<std::uint32_t>(ticket);
+    if (left == 0) return;
+    const Call call = call_.load(std::memory_order_relaxed);
+    const void* const body = body_.load(std::memory_order_relaxed);
+    const std::uint32_t chunks = chunks_.load(std::memory_order_relaxed);
+    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire))
+      continue;
+    failure_.guard(call, body, chunks - left);
+    if (done_.fetch_add(1) + 1 == chunks) wake(done_, finishers_);
+    ticket = ticket_.load(std::memory_order_acquire);
+  }
+}
+CREMA_INLINE void ThreadPool::work() {
+  for (std::uint32_t seen = 0;;) {
+    wait(region_, seen, idlers_);
+    seen = region_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_acquire)) return;
+    const FloatMode mode;
+    claim(seen);
+  }
+}
+CREMA_INLINE void ThreadPool::join() {
+  stop_.store(true, std::memory_order_release);
+  region_.fetch_add(1);
+  wake(region_, idlers_);
+  for (int i = 0; i < started_; ++i) pthread_join(workers_[count(i)], nullptr);
+}
+CREMA_INLINE void ThreadPool::Failure::guard(Call call, const void* body, std::int64_t i) noexcept {
+  try {
+    call(body, i);
+  } catch (...) {
+    while (lock.test_and_set(std::memory_order_acquire)) pause();
+    if (i < chunk) chunk = i, error = std::current_exception();
+    lock.clear(std::memory_order_release);
+  }
+}
+#endif
 
 }  // namespace crema

@@ -36,28 +36,15 @@ class Cpu {
   static constexpr bool has_native_order = true;
 
   /// Throws SpecError for an instruction set that this processor lacks or a negative number of threads.
-  explicit Cpu(CpuOptions o = {})
-      : isa_(checked(o)), pool_(o.threads == 0 ? allowed_cores() : o.threads, o.spin) {}
+  explicit Cpu(CpuOptions o = {});
   Cpu(const Cpu&) = delete;
   Cpu& operator=(const Cpu&) = delete;
-  ~Cpu() { deallocate(scratch_, scratch_bytes_); }
+  ~Cpu();
 
   /// 64-byte aligned, zeroed, with 64 readable bytes behind it; huge pages from 2 MB on. Throws
   /// std::bad_alloc.
-  void* allocate(std::size_t bytes) {
-    if (bytes > SIZE_MAX / 2) throw std::bad_alloc();
-    if (bytes >= huge_page) return allocate_huge(bytes);
-    void* const p = std::aligned_alloc(64, small_size(bytes));
-    if (p == nullptr) throw std::bad_alloc();
-    return std::memset(p, 0, small_size(bytes));
-  }
-  void deallocate(void* p, std::size_t bytes) noexcept {
-    if (p == nullptr) return;
-    if (bytes >= huge_page)
-      munmap(p, huge_size(bytes));
-    else
-      std::free(p);
-  }
+  void* allocate(std::size_t bytes);
+  void deallocate(void* p, std::size_t bytes) noexcept;
   void copy_in(void* dst, const void* src, std::size_t bytes) {
     if (bytes != 0) std::memcpy(dst, src, bytes);
   }
@@ -89,15 +76,7 @@ class Cpu {
 
   /// Private memory of the op that is running, valid until the next op; grows and never shrinks, so that a
   /// steady step does not allocate. Not to be called from inside a region.
-  std::byte* scratch(std::size_t bytes) {
-    if (bytes > scratch_bytes_) {
-      deallocate(scratch_, scratch_bytes_);
-      scratch_ = nullptr, scratch_bytes_ = 0;
-      scratch_ = static_cast<std::byte*>(allocate(bytes));
-      scratch_bytes_ = bytes;
-    }
-    return scratch_;
-  }
+  std::byte* scratch(std::size_t bytes);
 
  private:
   static constexpr std::size_t huge_page = std::size_t{2} << 20, slack = 64;
@@ -106,31 +85,61 @@ class Cpu {
     return (bytes + slack + huge_page - 1) / huge_page * huge_page;
   }
 
-  static void* allocate_huge(std::size_t bytes) {
-    const std::size_t size = huge_size(bytes), mapped = size + huge_page;
-    void* const p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) throw std::bad_alloc();
-    std::byte* const begin = static_cast<std::byte*>(p);
-    const std::size_t skip = (huge_page - reinterpret_cast<std::uintptr_t>(p) % huge_page) % huge_page;
-    if (skip != 0) munmap(begin, skip);
-    if (skip != huge_page) munmap(begin + skip + size, huge_page - skip);
-    madvise(begin + skip, size, MADV_HUGEPAGE);  // a wish: no harm if the system refuses
-    return begin + skip;
-  }
-
-  static Isa checked(const CpuOptions& o) {
-    if (o.threads < 0)
-      throw SpecError(cat("a Cpu needs 1 thread or more, or 0 for all cores, not ", o.threads));
-    const Isa isa = o.isa.value_or(best_isa());
-    if (!isa_available(isa))
-      throw SpecError(cat("this processor has no ", name_of(isa), "; its best is ", name_of(best_isa())));
-    return isa;
-  }
+  static void* allocate_huge(std::size_t bytes);
+  static Isa checked(const CpuOptions& o);
 
   Isa isa_;
   ThreadPool pool_;
   std::byte* scratch_ = nullptr;
   std::size_t scratch_bytes_ = 0;
 };
+
+#if CREMA_BODIES
+CREMA_INLINE Cpu::Cpu(CpuOptions o)
+    : isa_(checked(o)), pool_(o.threads == 0 ? allowed_cores() : o.threads, o.spin) {}
+CREMA_INLINE Cpu::~Cpu() { deallocate(scratch_, scratch_bytes_); }
+CREMA_INLINE void* Cpu::allocate(std::size_t bytes) {
+  if (bytes > SIZE_MAX / 2) throw std::bad_alloc();
+  if (bytes >= huge_page) return allocate_huge(bytes);
+  void* const p = std::aligned_alloc(64, small_size(bytes));
+  if (p == nullptr) throw std::bad_alloc();
+  return std::memset(p, 0, small_size(bytes));
+}
+CREMA_INLINE void Cpu::deallocate(void* p, std::size_t bytes) noexcept {
+  if (p == nullptr) return;
+  if (bytes >= huge_page)
+    munmap(p, huge_size(bytes));
+  else
+    std::free(p);
+}
+CREMA_INLINE std::byte* Cpu::scratch(std::size_t bytes) {
+  if (bytes > scratch_bytes_) {
+    deallocate(scratch_, scratch_bytes_);
+    scratch_ = nullptr, scratch_bytes_ = 0;
+    scratch_ = static_cast<std::byte*>(allocate(bytes));
+    scratch_bytes_ = bytes;
+  }
+  return scratch_;
+}
+CREMA_INLINE void* Cpu::allocate_huge(std::size_t bytes) {
+  const std::size_t size = huge_size(bytes), mapped = size + huge_page;
+  void* const p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) throw std::bad_alloc();
+  std::byte* const begin = static_cast<std::byte*>(p);
+  const std::size_t skip = (huge_page - reinterpret_cast<std::uintptr_t>(p) % huge_page) % huge_page;
+  if (skip != 0) munmap(begin, skip);
+  if (skip != huge_page) munmap(begin + skip + size, huge_page - skip);
+  madvise(begin + skip, size, MADV_HUGEPAGE);  // a wish: no harm if the system refuses
+  return begin + skip;
+}
+CREMA_INLINE Isa Cpu::checked(const CpuOptions& o) {
+  if (o.threads < 0)
+    throw SpecError(cat("a Cpu needs 1 thread or more, or 0 for all cores, not ", o.threads));
+  const Isa isa = o.isa.value_or(best_isa());
+  if (!isa_available(isa))
+    throw SpecError(cat("this processor has no ", name_of(isa), "; its best is ", name_of(best_isa())));
+  return isa;
+}
+#endif
 
 }  // namespace crema

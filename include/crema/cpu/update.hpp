@@ -38,11 +38,14 @@ void sgd_update(Cpu& cpu, std::span<T> param, std::span<const std::type_identity
 namespace detail {
 
 /// The sum of n numbers as a balanced tree.
-inline double tree_sum(const double* x, std::int64_t n) {
+CREMA_INLINE double tree_sum(const double* x, std::int64_t n);
+#if CREMA_BODIES
+CREMA_INLINE double tree_sum(const double* x, std::int64_t n) {
   if (n <= 0) return 0;
   if (n == 1) return x[0];
   return tree_sum(x, n / 2) + tree_sum(x + n / 2, n - n / 2);
 }
+#endif
 
 /// f(first, last) -> double over pieces of [0, n), added up as a tree over the pieces.
 template <class F>

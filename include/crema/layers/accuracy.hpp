@@ -79,8 +79,8 @@ class Accuracy final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Accuracy<float, Cpu>;
-extern template class Accuracy<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Accuracy<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Accuracy<double, Cpu>>();
 #endif
 
 }  // namespace crema

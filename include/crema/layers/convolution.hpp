@@ -141,4 +141,9 @@ class Convolution final : public Layer<T, B> {
   std::vector<ConvolutionPlan> plans_;
 };
 
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Convolution<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Convolution<double, Cpu>>();
+#endif
+
 }  // namespace crema

@@ -56,8 +56,8 @@ class Dropout final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Dropout<float, Cpu>;
-extern template class Dropout<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Dropout<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Dropout<double, Cpu>>();
 #endif
 
 }  // namespace crema

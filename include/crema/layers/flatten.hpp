@@ -47,8 +47,8 @@ class Flatten final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Flatten<float, Cpu>;
-extern template class Flatten<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Flatten<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Flatten<double, Cpu>>();
 #endif
 
 }  // namespace crema

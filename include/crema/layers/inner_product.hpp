@@ -79,8 +79,8 @@ class InnerProduct final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class InnerProduct<float, Cpu>;
-extern template class InnerProduct<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, InnerProduct<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, InnerProduct<double, Cpu>>();
 #endif
 
 }  // namespace crema

@@ -38,8 +38,8 @@ class Input final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Input<float, Cpu>;
-extern template class Input<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Input<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Input<double, Cpu>>();
 #endif
 
 }  // namespace crema

@@ -58,8 +58,8 @@ class Lrn final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Lrn<float, Cpu>;
-extern template class Lrn<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Lrn<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Lrn<double, Cpu>>();
 #endif
 
 }  // namespace crema

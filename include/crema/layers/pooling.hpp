@@ -118,8 +118,8 @@ class Pooling final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Pooling<float, Cpu>;
-extern template class Pooling<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Pooling<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Pooling<double, Cpu>>();
 #endif
 
 }  // namespace crema

@@ -41,8 +41,8 @@ class ReLU final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class ReLU<float, Cpu>;
-extern template class ReLU<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, ReLU<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, ReLU<double, Cpu>>();
 #endif
 
 }  // namespace crema

@@ -40,8 +40,8 @@ class Softmax final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Softmax<float, Cpu>;
-extern template class Softmax<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Softmax<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Softmax<double, Cpu>>();
 #endif
 
 }  // namespace crema

@@ -92,8 +92,8 @@ class SoftmaxWithLoss final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class SoftmaxWithLoss<float, Cpu>;
-extern template class SoftmaxWithLoss<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, SoftmaxWithLoss<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, SoftmaxWithLoss<double, Cpu>>();
 #endif
 
 }  // namespace crema

@@ -46,8 +46,8 @@ class Split final : public Layer<T, B> {
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
-extern template class Split<float, Cpu>;
-extern template class Split<double, Cpu>;
+extern template LayerKind<float, Cpu> layer_kind<float, Cpu, Split<float, Cpu>>();
+extern template LayerKind<double, Cpu> layer_kind<double, Cpu, Split<double, Cpu>>();
 #endif
 
 }  // namespace crema

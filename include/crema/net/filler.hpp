@@ -23,8 +23,11 @@
 namespace crema::inline CREMA_ABI {
 
 /// The initial values of one parameter. Throws SpecError for an unknown type or a shape the type cannot fill.
-inline std::vector<double> filled(const FillerSpec& f, const Shape& shape, std::uint64_t seed,
-                                  std::string_view name) {
+CREMA_INLINE std::vector<double> filled(const FillerSpec& f, const Shape& shape, std::uint64_t seed,
+                                        std::string_view name);
+#if CREMA_BODIES
+CREMA_INLINE std::vector<double> filled(const FillerSpec& f, const Shape& shape, std::uint64_t seed,
+                                        std::string_view name) {
   std::vector<double> w(static_cast<std::size_t>(shape.size()), 0);
   const Key key = random_key(seed, name);
   const auto words = [&](std::size_t i) {
@@ -83,5 +86,6 @@ inline std::vector<double> filled(const FillerSpec& f, const Shape& shape, std::
   }
   return w;
 }
+#endif
 
 }  // namespace crema

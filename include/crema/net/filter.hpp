@@ -21,7 +21,12 @@ struct NetSelection {
   std::vector<std::string> stages = {};
 };
 
-inline bool holds(const NetStateRule& rule, const NetSelection& at) {
+CREMA_INLINE bool holds(const NetStateRule& rule, const NetSelection& at);
+/// The layers that are in, each with its phase set. Throws SpecError when a layer has both kinds of rules.
+CREMA_INLINE NetSpec filter(const NetSpec& net, const NetSelection& at);
+
+#if CREMA_BODIES
+CREMA_INLINE bool holds(const NetStateRule& rule, const NetSelection& at) {
   const auto has = [&](const std::string& s) {
     return std::find(at.stages.begin(), at.stages.end(), s) != at.stages.end();
   };
@@ -30,9 +35,7 @@ inline bool holds(const NetStateRule& rule, const NetSelection& at) {
          std::all_of(rule.stage.begin(), rule.stage.end(), has) &&
          std::none_of(rule.not_stage.begin(), rule.not_stage.end(), has);
 }
-
-/// The layers that are in, each with its phase set. Throws SpecError when a layer has both kinds of rules.
-inline NetSpec filter(const NetSpec& net, const NetSelection& at) {
+CREMA_INLINE NetSpec filter(const NetSpec& net, const NetSelection& at) {
   NetSpec out = net;
   out.layers.clear();
   for (const LayerSpec& layer : net.layers) {
@@ -47,5 +50,6 @@ inline NetSpec filter(const NetSpec& net, const NetSelection& at) {
   }
   return out;
 }
+#endif
 
 }  // namespace crema

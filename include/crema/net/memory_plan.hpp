@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <vector>
 
 #include "crema/core/config.hpp"
@@ -22,11 +21,14 @@ struct MemoryPiece {
 };
 
 /// Fills in the offsets (multiples of 64) and returns the bytes of the arena.
-inline std::size_t place(std::vector<MemoryPiece>& pieces) {
-  std::vector<std::size_t> order(pieces.size()), placed;
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return pieces[a].bytes > pieces[b].bytes; });
+CREMA_INLINE std::size_t place(std::vector<MemoryPiece>& pieces);
+#if CREMA_BODIES
+CREMA_INLINE std::size_t place(std::vector<MemoryPiece>& pieces) {
+  std::vector<std::size_t> order, placed;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const auto smaller = [&](std::size_t k) { return pieces[k].bytes < pieces[i].bytes; };
+    order.insert(std::find_if(order.begin(), order.end(), smaller), i);
+  }
   std::size_t arena = 0;
   for (const std::size_t i : order) {
     MemoryPiece& p = pieces[i];
@@ -39,12 +41,11 @@ inline std::size_t place(std::vector<MemoryPiece>& pieces) {
       p.offset = std::max(p.offset, q.offset + q.bytes);
     }
     arena = std::max(arena, p.offset + p.bytes);
-    placed.insert(
-        std::upper_bound(placed.begin(), placed.end(), i,
-                         [&](std::size_t a, std::size_t b) { return pieces[a].offset < pieces[b].offset; }),
-        i);
+    const auto behind = [&](std::size_t k) { return p.offset < pieces[k].offset; };
+    placed.insert(std::find_if(placed.begin(), placed.end(), behind), i);
   }
   return arena;
 }
+#endif
 
 }  // namespace crema

@@ -71,9 +71,20 @@ struct Planner {
   Plan (*plan)(const void* registry, const LayerSpec&, std::span<const Shape>);
 };
 
+/// Plans a net. `inputs`, if given, replaces the shapes of the Input layers' tops, in order. `native`:
+/// whether the backend has a native order. Throws SpecError or ShapeError with the layer, file and line.
+CREMA_INLINE NetPlan plan_net(const NetSpec& spec, const Planner& planner, const NetOptions& options,
+                              bool native, std::span<const Shape> inputs = {});
+
+namespace detail {
+/// A layer as messages name it.
+CREMA_INLINE std::string describe(const LayerSpec& s, const std::string& file);
+}  // namespace detail
+
+#if CREMA_BODIES
 namespace detail {
 
-inline std::string describe(const LayerSpec& s, const std::string& file) {
+CREMA_INLINE std::string describe(const LayerSpec& s, const std::string& file) {
   std::string out = cat("layer '", s.name, "' (", s.type, ")");
   if (s.where.line > 0)
     out += cat(", ", file.empty() ? "prototxt" : file, ":", s.where.line, ":", s.where.column);
@@ -103,10 +114,11 @@ class NetPlanner {
     choose_gradients();
     choose_in_place();
     for (std::size_t i = 0; i < out_.blobs.size(); ++i)
-      if (out_.blobs[i].kind == TopPlan::loss || out_.blobs[i].kind == TopPlan::metric)
-        out_.outputs.push_back(static_cast<int>(i));
-    std::stable_sort(out_.outputs.begin(), out_.outputs.end(),
-                     [&](int a, int b) { return blob(a).name < blob(b).name; });
+      if (out_.blobs[i].kind == TopPlan::loss || out_.blobs[i].kind == TopPlan::metric) {
+        const auto later = [&](int o) { return blob(o).name > out_.blobs[i].name; };
+        out_.outputs.insert(std::find_if(out_.outputs.begin(), out_.outputs.end(), later),
+                            static_cast<int>(i));
+      }
     return std::move(out_);
   }
 
@@ -326,11 +338,10 @@ class NetPlanner {
 
 }  // namespace detail
 
-/// Plans a net. `inputs`, if given, replaces the shapes of the Input layers' tops, in order. `native`:
-/// whether the backend has a native order. Throws SpecError or ShapeError with the layer, file and line.
-inline NetPlan plan_net(const NetSpec& spec, const Planner& planner, const NetOptions& options, bool native,
-                        std::span<const Shape> inputs = {}) {
+CREMA_INLINE NetPlan plan_net(const NetSpec& spec, const Planner& planner, const NetOptions& options,
+                              bool native, std::span<const Shape> inputs) {
   return detail::NetPlanner(spec, planner, options, inputs).run(native);
 }
+#endif
 
 }  // namespace crema

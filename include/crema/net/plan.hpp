@@ -78,16 +78,21 @@ struct Slot {
 };
 
 /// Throws SpecError unless the layer has as many bottoms as it takes. Call it first in plan().
-inline void check_bottoms(const LayerSpec& spec, std::size_t got, std::size_t least, std::size_t most) {
+CREMA_INLINE void check_bottoms(const LayerSpec& spec, std::size_t got, std::size_t least, std::size_t most);
+/// The same for tops, which only the spec counts.
+CREMA_INLINE void check_tops(const LayerSpec& spec, std::size_t least, std::size_t most);
+
+#if CREMA_BODIES
+CREMA_INLINE void check_bottoms(const LayerSpec& spec, std::size_t got, std::size_t least, std::size_t most) {
   if (got >= least && got <= most) return;
   throw SpecError(cat(spec.type, " takes ", least, least == most ? std::string() : cat(" to ", most),
                       most == 1 ? " bottom" : " bottoms", ", not ", got));
 }
-/// The same for tops, which only the spec counts.
-inline void check_tops(const LayerSpec& spec, std::size_t least, std::size_t most) {
+CREMA_INLINE void check_tops(const LayerSpec& spec, std::size_t least, std::size_t most) {
   if (spec.top.size() >= least && spec.top.size() <= most) return;
   throw SpecError(cat(spec.type, " makes ", least, least == most ? std::string() : cat(" to ", most),
                       most == 1 ? " top" : " tops", ", not ", spec.top.size()));
 }
+#endif
 
 }  // namespace crema

@@ -24,26 +24,37 @@ class Registry {
   Registry& add() {
     return add(layer_kind<T, B, L<T, B>>());
   }
-  Registry& add(const LayerKind<T, B>& kind) {
-    for (auto& k : kinds_)
-      if (k.type == kind.type) return k = kind, *this;
-    kinds_.push_back(kind);
-    return *this;
-  }
+  Registry& add(const LayerKind<T, B>& kind);
 
   /// Throws SpecError that lists what there is.
-  const LayerKind<T, B>& find(const LayerSpec& spec) const {
-    for (const auto& k : kinds_)
-      if (k.type == spec.type) return k;
-    std::string known;
-    for (const auto& k : kinds_) known += cat(known.empty() ? "" : ", ", k.type);
-    throw SpecError(
-        cat("no layer type '", spec.type, "' on backend ", B::name, "; this registry has: ", known));
-  }
+  const LayerKind<T, B>& find(const LayerSpec& spec) const;
   const std::vector<LayerKind<T, B>>& kinds() const { return kinds_; }
 
  private:
   std::vector<LayerKind<T, B>> kinds_;
 };
+
+template <class T, class B>
+Registry<T, B>& Registry<T, B>::add(const LayerKind<T, B>& kind) {
+  for (auto& k : kinds_)
+    if (k.type == kind.type) return k = kind, *this;
+  kinds_.push_back(kind);
+  return *this;
+}
+
+template <class T, class B>
+const LayerKind<T, B>& Registry<T, B>::find(const LayerSpec& spec) const {
+  for (const auto& k : kinds_)
+    if (k.type == spec.type) return k;
+  std::string known;
+  for (const auto& k : kinds_) known += cat(known.empty() ? "" : ", ", k.type);
+  throw SpecError(
+      cat("no layer type '", spec.type, "' on backend ", B::name, "; this registry has: ", known));
+}
+
+#if defined(CREMA_COMPILED)  // crema::compiled has it
+extern template class Registry<float, Cpu>;
+extern template class Registry<double, Cpu>;
+#endif
 
 }  // namespace crema

@@ -33,11 +33,7 @@ class Solver {
 
   /// Changes `p` by `gradients` * scale (its d(objective)/d(parameters)) at this iteration (from 0).
   void update(B& b, Parameters<T, B>& p, std::span<const T> gradients, std::int64_t iteration,
-              double scale = 1) {
-    if (clips()) scale *= clip_scale(sum_of_squares<T>(b, gradients));
-    const std::span<T> w = p.edit();
-    update_part(b, p.segments(), w, gradients, 0, w.size(), iteration, scale);
-  }
+              double scale = 1);
 
   /// Whether update() asks for the gradient's norm, and what it then multiplies by. Caffe clips what the
   /// parts of iter_size have added up to, before it is scaled.
@@ -50,15 +46,7 @@ class Solver {
   /// update() without clipping for the elements [first, first + count) of the flat buffers alone: `w` is
   /// Parameters::edit() of this change. Elements are independent: any split has the same bits.
   void update_part(B& b, std::span<const Segment> segments, std::span<T> w, std::span<const T> gradients,
-                   std::size_t first, std::size_t count, std::int64_t iteration, double scale) {
-    const double rate = learning_rate(spec_, iteration);
-    for (const Segment& s : segments) {
-      const std::size_t from = std::max(first, s.offset), to = std::min(first + count, s.offset + s.count);
-      if (s.lr_mult == 0 || from >= to) continue;
-      apply(b, w.subspan(from, to - from), gradients.subspan(from, to - from), from, rate * s.lr_mult,
-            spec_.weight_decay * s.decay_mult, scale, iteration);
-    }
-  }
+                   std::size_t first, std::size_t count, std::int64_t iteration, double scale);
 
  protected:
   /// The rule itself, for a piece of one segment that begins at element `first` of the flat buffers.
@@ -80,6 +68,27 @@ Solver<T, B>::Solver(B& b, const SolverSpec& spec, const Parameters<T, B>& p, st
 }
 template <class T, class B>
 Solver<T, B>::~Solver() = default;
+
+template <class T, class B>
+void Solver<T, B>::update(B& b, Parameters<T, B>& p, std::span<const T> gradients, std::int64_t iteration,
+                          double scale) {
+  if (clips()) scale *= clip_scale(sum_of_squares<T>(b, gradients));
+  const std::span<T> w = p.edit();
+  update_part(b, p.segments(), w, gradients, 0, w.size(), iteration, scale);
+}
+
+template <class T, class B>
+void Solver<T, B>::update_part(B& b, std::span<const Segment> segments, std::span<T> w,
+                               std::span<const T> gradients, std::size_t first, std::size_t count,
+                               std::int64_t iteration, double scale) {
+  const double rate = learning_rate(spec_, iteration);
+  for (const Segment& s : segments) {
+    const std::size_t from = std::max(first, s.offset), to = std::min(first + count, s.offset + s.count);
+    if (s.lr_mult == 0 || from >= to) continue;
+    apply(b, w.subspan(from, to - from), gradients.subspan(from, to - from), from, rate * s.lr_mult,
+          spec_.weight_decay * s.decay_mult, scale, iteration);
+  }
+}
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it
 extern template class Solver<float, Cpu>;

@@ -56,6 +56,66 @@ struct LayerSpec {
   }
 };
 
+inline constexpr int first_user_field = 20000;  // of LayerParameter; Caffe's own are below
+inline SchemaField options_field(int number, std::string_view name, const Schema& message) {
+  return {number, name, Kind::message, false, false, {}, &message};
+}
+
+namespace detail {
+
+/// Where Caffe's options of type O stand in LayerParameter.
+struct OptionsName {
+  int number = 0;
+  std::string_view field = {};
+};
+template <class O>
+inline constexpr OptionsName options_name = {};
+template <>
+inline constexpr OptionsName options_name<TransformationOptions> = {100, "transform_param"};
+template <>
+inline constexpr OptionsName options_name<LossOptions> = {101, "loss_param"};
+template <>
+inline constexpr OptionsName options_name<AccuracyOptions> = {102, "accuracy_param"};
+template <>
+inline constexpr OptionsName options_name<ConvolutionOptions> = {106, "convolution_param"};
+template <>
+inline constexpr OptionsName options_name<DataOptions> = {107, "data_param"};
+template <>
+inline constexpr OptionsName options_name<DropoutOptions> = {108, "dropout_param"};
+template <>
+inline constexpr OptionsName options_name<InnerProductOptions> = {117, "inner_product_param"};
+template <>
+inline constexpr OptionsName options_name<LrnOptions> = {118, "lrn_param"};
+template <>
+inline constexpr OptionsName options_name<PoolingOptions> = {121, "pooling_param"};
+template <>
+inline constexpr OptionsName options_name<ReluOptions> = {123, "relu_param"};
+template <>
+inline constexpr OptionsName options_name<SoftmaxOptions> = {125, "softmax_param"};
+template <>
+inline constexpr OptionsName options_name<FlattenOptions> = {135, "flatten_param"};
+template <>
+inline constexpr OptionsName options_name<InputOptions> = {143, "input_param"};
+
+}  // namespace detail
+
+/// The row of LayerParameter under which options of type O stand. Caffe's own are named above; a
+/// user's layer specialises this with a number from 20000 up, and hands it to the readers as `layer_fields`:
+///
+///   template <> inline const SchemaField& crema::layer_field<HardSigmoidOptions>() {
+///     static const SchemaField f = options_field(20100, "hard_sigmoid_param",
+///                                                schema<HardSigmoidOptions>());
+///     return f;
+///   }
+///   NetSpec net = parse_net(text, file, {.layer_fields = {layer_field<HardSigmoidOptions>()}});
+template <class O>
+const SchemaField& layer_field() {
+  constexpr detail::OptionsName name = detail::options_name<O>;
+  static_assert(name.number > 0, "no message of Caffe's layers: specialise layer_field for it");
+  static const SchemaField f = options_field(name.number, name.field, schema<O>());
+  return f;
+}
+
 /// The fields of LayerParameter that LayerSpec has members for; the rest stays in `options`.
 template <>
 CREMA_INLINE const Schema& schema<LayerSpec>();
@@ -70,24 +130,16 @@ CREMA_INLINE const Schema& schema<LayerSpec>() {
          field(4, "top", &M::top), field(5, "loss_weight", &M::loss_weight), field(6, "param", &M::param),
          field(7, "blobs", &M::blobs), field(8, "include", &M::include), field(9, "exclude", &M::exclude),
          field(10, "phase", &M::phase), field(11, "propagate_down", &M::propagate_down)}};
-    const auto options = [&](int number, std::string_view name, const Schema& message) {
-      t.fields.push_back({number, name, Kind::message, false, false, {}, &message});
-    };
-    options(100, "transform_param", schema<TransformationOptions>());
-    options(101, "loss_param", schema<LossOptions>());
-    options(102, "accuracy_param", schema<AccuracyOptions>());
-    options(106, "convolution_param", schema<ConvolutionOptions>());
-    options(107, "data_param", schema<DataOptions>());
-    options(108, "dropout_param", schema<DropoutOptions>());
-    options(117, "inner_product_param", schema<InnerProductOptions>());
-    options(118, "lrn_param", schema<LrnOptions>());
-    options(121, "pooling_param", schema<PoolingOptions>());
-    options(123, "relu_param", schema<ReluOptions>());
-    options(125, "softmax_param", schema<SoftmaxOptions>());
-    options(135, "flatten_param", schema<FlattenOptions>());
-    options(143, "input_param", schema<InputOptions>());
+    for (const SchemaField* f :
+         {&layer_field<TransformationOptions>(), &layer_field<LossOptions>(), &layer_field<AccuracyOptions>(),
+          &layer_field<ConvolutionOptions>(), &layer_field<DataOptions>(), &layer_field<DropoutOptions>(),
+          &layer_field<InnerProductOptions>(), &layer_field<LrnOptions>(), &layer_field<PoolingOptions>(),
+          &layer_field<ReluOptions>(), &layer_field<SoftmaxOptions>(), &layer_field<FlattenOptions>(),
+          &layer_field<InputOptions>()})
+      t.fields.push_back(*f);
     for (std::size_t i = 0; i < std::size(detail::other_layers); ++i)
-      options(detail::other_layers[i].number, detail::other_layers[i].field, detail::other_schemas()[i]);
+      t.fields.push_back(options_field(detail::other_layers[i].number, detail::other_layers[i].field,
+                                       detail::other_schemas()[i]));
     return t;
   }();
   return s;
@@ -110,34 +162,9 @@ CREMA_INLINE Message to_message<LayerSpec>(const LayerSpec& spec);
 #if CREMA_BODIES
 template <>
 CREMA_INLINE Message to_message<LayerSpec>(const LayerSpec& spec) {
-  Message m = {};
-  collect(&spec, schema<LayerSpec>(), m);
-  m.fields.insert(m.fields.end(), spec.options.fields.begin(), spec.options.fields.end());
-  return m;
+  return collect(&spec, schema<LayerSpec>(), &spec.options);
 }
 #endif
-
-/// The row of LayerParameter under which options of type O stand. Caffe's own are found by themselves; a
-/// user's layer specialises this with a number from 20000 up, and hands it to the readers as `layer_fields`:
-///
-///   template <> inline const SchemaField& crema::layer_field<HardSigmoidOptions>() {
-///     static const SchemaField f = options_field(20100, "hard_sigmoid_param",
-///                                                schema<HardSigmoidOptions>());
-///     return f;
-///   }
-///   NetSpec net = parse_net(text, file, {.layer_fields = {layer_field<HardSigmoidOptions>()}});
-template <class O>
-const SchemaField& layer_field() {
-  static const SchemaField* const f = [] {
-    for (const SchemaField& row : schema<LayerSpec>().fields)
-      if (row.message == &schema<O>()) return &row;
-    throw SpecError(cat(schema<O>().name, " is no message of Caffe's layers: specialise layer_field for it"));
-  }();
-  return *f;
-}
-inline SchemaField options_field(int number, std::string_view name, const Schema& message) {
-  return {number, name, Kind::message, false, false, {}, &message};
-}
 
 namespace detail {
 [[noreturn]] inline void unread_options(const LayerSpec& spec, const SchemaField& row) {
@@ -149,7 +176,7 @@ CREMA_INLINE void replace_options(LayerSpec& spec, const SchemaField& row, Messa
 CREMA_INLINE void replace_options(LayerSpec& spec, const SchemaField& row, Message message) {
   Field f;
   f.number = row.number, f.form = Field::Form::message, f.message = std::move(message);
-  if (!schema<LayerSpec>().find(row.number)) f.name = row.name, f.schema = row.message;
+  if (row.number >= first_user_field) f.name = row.name, f.schema = row.message;
   std::erase_if(spec.options.fields, [&](const Field& old) { return old.number == f.number; });
   spec.options.fields.push_back(std::move(f));
 }

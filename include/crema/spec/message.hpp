@@ -52,17 +52,20 @@ struct Field {
   Message message;
   Position where;
 
-  friend bool operator==(const Field& a, const Field& b) {  // wherever it stood
-    return a.number == b.number && a.form == b.form && a.bits == b.bits && a.bytes == b.bytes &&
-           a.name == b.name && a.message == b.message;
-  }
+  friend bool operator==(const Field& a, const Field& b);  // wherever it stood
 };
 
-inline bool operator==(const Message& a, const Message& b) { return a.fields == b.fields; }
-inline const Field* Message::find(int number) const {
+#if CREMA_BODIES
+CREMA_INLINE bool operator==(const Field& a, const Field& b) {
+  return a.number == b.number && a.form == b.form && a.bits == b.bits && a.bytes == b.bytes &&
+         a.name == b.name && a.message == b.message;
+}
+CREMA_INLINE bool operator==(const Message& a, const Message& b) { return a.fields == b.fields; }
+CREMA_INLINE const Field* Message::find(int number) const {
   for (std::size_t i = fields.size(); i-- > 0;)
     if (fields[i].number == number) return &fields[i];
   return nullptr;
 }
+#endif
 
 }  // namespace crema::inline CREMA_ABI

@@ -14,6 +14,7 @@ struct OtherLayer {
   std::string_view field, message, fields;
 };
 
+#if CREMA_BODIES
 inline constexpr OtherLayer other_layers[] = {
     {103, "argmax_param", "ArgMaxParameter", "bool out_max_val 1; uint32 top_k 2; int32 axis 3"},
     {104, "concat_param", "ConcatParameter", "uint32 concat_dim 1; int32 axis 2"},
@@ -75,7 +76,7 @@ inline constexpr OtherLayer other_layers[] = {
 };
 
 /// Cuts the next word off the front of `text`.
-inline std::string_view word(std::string_view& text) {
+CREMA_INLINE std::string_view word(std::string_view& text) {
   text.remove_prefix(std::min(text.find_first_not_of(" ;"), text.size()));
   const std::string_view w = text.substr(0, text.find_first_of(" ;"));
   text.remove_prefix(w.size());
@@ -83,7 +84,7 @@ inline std::string_view word(std::string_view& text) {
 }
 
 /// The values of "enum{A=0,B=1}".
-inline std::vector<EnumName> enum_list(std::string_view text) {
+CREMA_INLINE std::vector<EnumName> enum_list(std::string_view text) {
   std::vector<EnumName> names;
   text = text.substr(5, text.size() - 6);
   while (!text.empty()) {
@@ -95,8 +96,8 @@ inline std::vector<EnumName> enum_list(std::string_view text) {
 }
 
 /// One table out of its line. `enums` keeps the names that the table points to.
-inline Schema parse_schema(std::string_view name, std::string_view text,
-                           std::vector<std::vector<EnumName>>& enums) {
+CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text,
+                                 std::vector<std::vector<EnumName>>& enums) {
   constexpr std::pair<std::string_view, Kind> kinds[] = {{"bool", Kind::boolean},
                                                          {"uint32", Kind::uint32},
                                                          {"int32", Kind::int32},
@@ -120,7 +121,7 @@ inline Schema parse_schema(std::string_view name, std::string_view text,
   return s;
 }
 
-inline const std::vector<Schema>& other_schemas() {
+CREMA_INLINE const std::vector<Schema>& other_schemas() {
   static std::vector<std::vector<EnumName>> enums;
   static const std::vector<Schema> all = [] {
     std::vector<Schema> v;
@@ -129,6 +130,7 @@ inline const std::vector<Schema>& other_schemas() {
   }();
   return all;
 }
+#endif
 
 }  // namespace detail
 }  // namespace crema::inline CREMA_ABI

@@ -99,13 +99,18 @@ CREMA_INLINE void assign(void* object, const Schema& s, const Message& m, Messag
   }
 }
 #endif
-CREMA_INLINE void collect(const void* object, const Schema& s, Message& out);
+/// The message of a struct, and behind it what its table does not know.
+CREMA_INLINE Message collect(const void* object, const Schema& s, const Message* other = nullptr);
 #if CREMA_BODIES
-CREMA_INLINE void collect(const void* object, const Schema& s, Message& out) {
+CREMA_INLINE Message collect(const void* object, const Schema& s, const Message* other) {
+  Message out = {};
   for (const SchemaField& row : s.fields)
     if (row.get)
       row.get(static_cast<const char*>(object) + row.offset,
               static_cast<const char*>(row.defaults) + row.offset, row, out);
+  if (other)
+    for (const Field& f : other->fields) out.fields.push_back(f);
+  return out;
 }
 #endif
 
@@ -120,11 +125,10 @@ M from_message(const Message& m) {
 }
 template <class M>
 Message to_message(const M& value) {
-  Message m = {};
-  collect(&value, schema<M>(), m);
   if constexpr (requires { value.other; })
-    m.fields.insert(m.fields.end(), value.other.fields.begin(), value.other.fields.end());
-  return m;
+    return collect(&value, schema<M>(), &value.other);
+  else
+    return collect(&value, schema<M>());
 }
 
 namespace detail {

@@ -169,7 +169,7 @@ void direct_convolution(const T* weights, int channels, const std::int64_t* tap_
       if (live == V<T>::n)
         storeu(out, acc[i]);
       else
-        for (int k = 0; k < live; ++k) out[k] = acc[i][k];
+        store_some(out, acc[i], live);
     }
   }
 }
