@@ -175,7 +175,12 @@ void train_in_world(const Flags& f, const SolverSpec& spec) {
                .secret = secret(f),
                .deadline = f.deadline,
                .silence = f.silence});
-  train_rank(f, spec, &world.communicator(), &world, 1, true);
+  try {
+    train_rank(f, spec, &world.communicator(), &world, 1, true);
+  } catch (const std::exception& e) {
+    world.communicator().fail(e.what());  // before training too: the others hear why
+    throw;
+  }
   world.leave();
 }
 

@@ -35,9 +35,10 @@ struct WorldOptions {
                                                // that reaches rank 0, any port
   double deadline = 30;                        // seconds to form the world
   double patience = 5;                         // for a stranger to prove the secret
-  double beat = 1, silence = 10, stall = 0;    // seconds; stall 0: steps are not watched
-  double timeout = 60;                         // of the communicator's waits
-  bool pmi = false;                            // one more connection to rank 0, for MPI (comm/mpi_world.hpp)
+  double beat = 1;                 // seconds between signs of life, or silence / 4 if that is less
+  double silence = 10, stall = 0;  // seconds; stall 0: steps are not watched
+  double timeout = 60;             // of the communicator's waits
+  bool pmi = false;                // one more connection to rank 0, for MPI (comm/mpi_world.hpp)
 };
 
 class World {
@@ -334,7 +335,8 @@ class World {
   std::unique_ptr<detail::Control> make_control(std::vector<detail::PacketLink> links) const {
     return std::make_unique<detail::Control>(
         options_.rank, std::move(links),
-        detail::ControlTimes{options_.beat, options_.silence, options_.stall});
+        detail::ControlTimes{std::min(options_.beat, options_.silence / 4), options_.silence,
+                             options_.stall});
   }
 
   WorldOptions options_;
