@@ -60,12 +60,13 @@ def bindable(port):
 class Case:
     """One fault. `hit` brings it about in a job that runs; `wrong` changes what the victim is started with."""
 
-    def __init__(self, fault, when, victim, ranks, *, wrong=None, hit=None, own=None, others=None, strategy="synchronous", deadline=60.0, silence=10.0, every=0, ends=True):
+    def __init__(self, fault, when, victim, ranks, *, wrong=None, hit=None, own=None, others=None, strategy="synchronous", deadline=60.0, silence=10.0, every=0, come=0, ends=True):
         self.fault, self.when, self.victim, self.ranks = fault, when, victim, ranks
         self.wrong, self.hit = wrong or {}, hit
         self.others = others or rf"rank {victim}\b"  # what their messages begin with
         self.own = own  # what the victim's message holds; None: it is dead
         self.strategy, self.deadline, self.silence, self.ends = strategy, deadline, silence, ends
+        self.come = come or ranks  # so many are started
         self.every = every or (1 if when == "snapshot" else 200)
         self.name = f"{fault} {when} {victim} of {ranks}".replace(" ", "_")
         self.random = random.Random(f"{random_seed} {self.name}")
@@ -95,7 +96,7 @@ class Case:
 
     def start_all(self, address, solver, *flags):
         ranks = []
-        for r in range(self.ranks):
+        for r in range(self.come):
             changes = dict(self.wrong) if r == self.victim else {}
             own_solver = self.solver(self.every, base_lr=changes.pop("base_lr")) if "base_lr" in changes else solver
             ranks.append(self.start(r, address, own_solver, *flags, **changes))
@@ -105,7 +106,7 @@ class Case:
         """Until the job is where the fault belongs."""
         until = time.monotonic() + 60
         if self.when == "start":
-            return time.sleep(self.random.uniform(0, 0.05))
+            return time.sleep(self.random.uniform(0, 0.05) if self.come == self.ranks else 1)
         first = self.run / f"job_iter_{self.every * (1 if self.when == 'step' else self.random.randrange(3, 9))}.solverstate"
         while not first.exists():
             check(all(p.poll() is None for p in ranks), "a rank ended before the fault:", message(ranks))
@@ -292,6 +293,7 @@ def cases():
     for strategy in ("local_sgd", "easgd", "eamsgd", "downpour", "bounded_delay"):  # they end; with which bits is left open
         for victim in (0, 2):
             yield Case(f"kill -9, {strategy}", "step", victim, 3, hit=kill, strategy=strategy)
+    yield Case("SIGSTOP, 2 is missing", "start", 0, 3, hit=stop, come=2, **short, deadline=FORM)
     for ranks in (2, 3):
         yield Case("throws: disk full", "snapshot", 0, ranks, hit=full_disk, own="cannot write")
     yield Case("wrong secret", "step", 1, 2, hit=stranger, ends=False)
