@@ -175,11 +175,17 @@ void train_in_world(const Flags& f, const SolverSpec& spec) {
                .secret = secret(f),
                .deadline = f.deadline,
                .silence = f.silence});
-  if (here == 1) {
-    train_rank(f, spec, &world.communicator(), &world, 1, true);
-  } else {
-    HierarchicalWorld ranks(world.communicator(), here);
-    ranks.run([&](Communicator& comm) { train_rank(f, spec, &comm, &world, here, comm.rank() % here == 0); });
+  try {
+    if (here == 1) {
+      train_rank(f, spec, &world.communicator(), &world, 1, true);
+    } else {
+      HierarchicalWorld ranks(world.communicator(), here);
+      ranks.run(
+          [&](Communicator& comm) { train_rank(f, spec, &comm, &world, here, comm.rank() % here == 0); });
+    }
+  } catch (const std::exception& e) {
+    world.communicator().fail(e.what());  // before training too: the others hear why
+    throw;
   }
   world.leave();
 }

@@ -6,40 +6,17 @@
 
 Needs root, `ip` and the right to make namespaces; says so and exits with 77 where it cannot run.
 """
-import os, subprocess, sys, time
+import subprocess, sys, time
+
+from cable import Cable, CannotLay
 
 PEER = sys.argv[1]
 SECRET = "a secret for the tests only"
 SILENCE = 1.5  # seconds
-tag = f"crema{os.getpid() % 100000}"
-names = [f"{tag}a", f"{tag}b"]
-hosts = ["10.213.77.1", "10.213.77.2"]
 
 
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
-
-
-def ip(*args, check=True):
-    run = subprocess.run(["ip", *args], capture_output=True, text=True)
-    if check and run.returncode:
-        raise RuntimeError(f"ip {' '.join(args)}: {run.stderr.strip()}")
-    return run
-
-
-def lay_cable():
-    for name in names:
-        ip("netns", "add", name)
-    ip("link", "add", names[0], "type", "veth", "peer", "name", names[1])
-    for name, host in zip(names, hosts):
-        ip("link", "set", name, "netns", name)
-        for args in (["addr", "add", f"{host}/24", "dev", name], ["link", "set", name, "up"], ["link", "set", "lo", "up"]):
-            ip("-n", name, *args)
-
-
-def start(rank, address, steps):
-    command = ["ip", "netns", "exec", names[rank], PEER, str(rank), "2", address, SECRET, str(steps), str(SILENCE)]
+def start(cable, rank, address, steps):
+    command = [*cable.at(rank), PEER, str(rank), "2", address, SECRET, str(steps), str(SILENCE)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -53,10 +30,10 @@ def line(process, prefix):
     return None
 
 
-def world(steps):
-    first = start(0, f"{hosts[0]}:0", steps)
+def world(cable, steps):
+    first = start(cable, 0, f"{cable.hosts[0]}:0", steps)
     address = line(first, "address ")
-    return [first, start(1, address, steps)]
+    return [first, start(cable, 1, address, steps)]
 
 
 def both(ranks, prefix):
@@ -66,17 +43,17 @@ def both(ranks, prefix):
     return found
 
 
-def test_world():
-    ranks = world(20)
+def test_world(cable):
+    ranks = world(cable, 20)
     assert both(ranks, "done") == ["", ""], "a world across the cable"
     print("20 steps across the cable")
 
 
-def test_cut():
-    ranks = world(0)
+def test_cut(cable):
+    ranks = world(cable, 0)
     for p in ranks:
         assert line(p, "step 10") is not None, "the world across the cable works"
-    ip("-n", names[1], "link", "set", names[1], "down")
+    cable.cut()
     cut = time.monotonic()
     errors = both(ranks, "error ")
     took = time.monotonic() - cut
@@ -87,29 +64,13 @@ def test_cut():
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("network namespaces need root")
-    if subprocess.run(["sh", "-c", "command -v ip"], capture_output=True).returncode:
-        skip("there is no `ip` (Debian: iproute2)")
     try:
-        lay_cable()
-    except RuntimeError as error:
-        remove()
-        skip(str(error))
-    try:
-        test_world()
-        test_cut()
-    finally:
-        remove()
-    left = [n for n in ip("netns", "list").stdout.split() if n.startswith(tag)]
-    assert not left, f"namespaces stay behind: {left}"
-
-
-def remove():
-    for name in names:
-        for pid in ip("netns", "pids", name, check=False).stdout.split():
-            os.kill(int(pid), 9)
-        ip("netns", "del", name, check=False)
+        with Cable() as cable:
+            test_world(cable)
+            test_cut(cable)
+    except CannotLay as error:
+        print(f"skipped: {error}")
+        sys.exit(77)
 
 
 main()

@@ -4,43 +4,12 @@
 
     program_test.py CREMA
 """
-import random, re, signal, struct, subprocess, sys, tempfile, time, unittest
+import random, re, signal, subprocess, sys, tempfile, time, unittest
 from pathlib import Path
 
+from small_job import NET, SOLVER, write_data
+
 crema = sys.argv.pop(1)
-
-NET = """name: "small"
-layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
-  transform_param { scale: 0.00390625 } data_param { source: "small-images-idx3-ubyte" batch_size: 16 } }
-layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST }
-  transform_param { scale: 0.00390625 } data_param { source: "small-images-idx3-ubyte" batch_size: 50 } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 8 kernel_size: 3 weight_filler { type: "xavier" } } }
-layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
-layer { name: "drop" type: "Dropout" bottom: "pool" top: "drop" dropout_param { dropout_ratio: 0.2 } }
-layer { name: "ip" type: "InnerProduct" bottom: "drop" top: "ip" inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" include { phase: TEST } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
-SOLVER = """net: "net.prototxt"
-test_iter: 20 test_interval: 1000000 test_initialization: false
-base_lr: 0.02 momentum: 0.9 weight_decay: 0.0005 lr_policy: "inv" gamma: 0.0001 power: 0.75
-max_iter: {max_iter} snapshot: {snapshot} snapshot_prefix: "{prefix}" display: 100 random_seed: 3
-"""
-
-
-def write_data(folder):
-    """330 images of 12 x 12 in four classes: a bright quarter and noise."""
-    r = random.Random(1)
-    pixels, labels = bytearray(), bytearray()
-    for i in range(330):
-        label = i % 4
-        labels.append(label)
-        for y in range(12):
-            for x in range(12):
-                bright = (y >= 6) * 2 + (x >= 6) == label
-                pixels.append(r.randrange(120) + 80 * bright)
-    (folder / "small-images-idx3-ubyte").write_bytes(struct.pack(">HBBIII", 0, 8, 3, 330, 12, 12) + pixels)
-    (folder / "small-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 330) + labels)
 
 
 class Program(unittest.TestCase):

@@ -35,9 +35,10 @@ struct WorldOptions {
                                                // that reaches rank 0, any port
   double deadline = 30;                        // seconds to form the world
   double patience = 5;                         // for a stranger to prove the secret
-  double beat = 1, silence = 10, stall = 0;    // seconds; stall 0: steps are not watched
-  double timeout = 60;                         // of the communicator's waits
-  bool pmi = false;                            // one more connection to rank 0, for MPI (comm/mpi_world.hpp)
+  double beat = 1;                 // seconds between signs of life, or silence / 4 if that is less
+  double silence = 10, stall = 0;  // seconds; stall 0: steps are not watched
+  double timeout = 60;             // of the communicator's waits
+  bool pmi = false;                // one more connection to rank 0, for MPI (comm/mpi_world.hpp)
 };
 
 class World {
@@ -247,12 +248,14 @@ class World {
     std::string missing;
     const Deadline later(deadline.left() +
                          1);  // rank 0's own deadline may end a little later, and its error says more
-    for (;;) {
+    for (double heard = monotonic_seconds();; heard = monotonic_seconds()) {
       const std::optional<detail::Packet> p = zero.receive(later);
-      if (!p)
-        throw CommError(cat(missing.empty() ? "rank 0" : missing,
-                            missing.empty() ? " did not form" : " did not come to", " the world of ", count(),
-                            " ranks within ", deadline.seconds(), " s"));
+      if (!p) {
+        // Rank 0 has news twice a second: when it is silent, what it said last is no longer true.
+        const bool silent = missing.empty() || monotonic_seconds() - heard > 2;
+        throw CommError(cat(silent ? "rank 0" : missing, silent ? " did not form" : " did not come to",
+                            " the world of ", count(), " ranks within ", deadline.seconds(), " s"));
+      }
       if (p->type == detail::Packet::waiting) missing = p->body;
       if (p->type == detail::Packet::abort) throw CommError(p->body);
       if (p->type == detail::Packet::refused)
@@ -334,7 +337,8 @@ class World {
   std::unique_ptr<detail::Control> make_control(std::vector<detail::PacketLink> links) const {
     return std::make_unique<detail::Control>(
         options_.rank, std::move(links),
-        detail::ControlTimes{options_.beat, options_.silence, options_.stall});
+        detail::ControlTimes{std::min(options_.beat, options_.silence / 4), options_.silence,
+                             options_.stall});
   }
 
   WorldOptions options_;

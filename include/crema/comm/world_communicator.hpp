@@ -20,7 +20,8 @@ class WorldCommunicator : public Communicator {
   void fail(const std::string& why) noexcept override {
     try {
       if (!broken_.empty()) return;
-      broken_ = cat("rank ", rank(), ": ", why);
+      // What all ranks find out together names a rank already, and must not get the name of whoever says it first.
+      broken_ = why.starts_with("rank ") ? why : cat("rank ", rank(), ": ", why);
       if (control_) control_->report_here(broken_);
     } catch (...) {  // no memory for the words: the world ends without them, by this rank's leaving
     }
