@@ -72,19 +72,10 @@ void gemm_pack(const GemmPanels<T>& p) {
   for (std::int64_t i = p.first; i < p.last; ++i) gemm_pack_columns(p, i);
 }
 
-/// How a tile is stored where C is added to, is seen as its transpose, or has fewer columns: one function for
-/// all heights.
+/// What a tile stores where its columns are not all there, or C is seen as its transpose.
 template <class T>
-void gemm_store(const GemmBlock<T>& g, const T* tile, int rows, T* c, std::int64_t columns) {
-  constexpr int n = V<T>::n;
-  if (columns == 2 * n && g.column_step == 1) {
-    for (; rows > 0; --rows, tile += 2 * n, c += g.row_step) {
-      storeu(c, load(tile) + g.beta * loadu(c));
-      storeu(c + n, load(tile + n) + g.beta * loadu(c + n));
-    }
-    return;
-  }
-  for (int i = 0; i < rows; ++i, tile += 2 * n)
+void gemm_store_part(const GemmBlock<T>& g, const T* tile, int rows, T* c, std::int64_t columns) {
+  for (int i = 0; i < rows; ++i, tile += 2 * V<T>::n)
     for (std::int64_t j = 0; j < columns; ++j) {
       T& to = c[i * g.row_step + j * g.column_step];
       to = g.beta == 0 ? tile[j] : tile[j] + g.beta * to;
@@ -111,18 +102,25 @@ void gemm_tile(const GemmBlock<T>& g, const T* a, const T* b, std::int64_t step,
       right[i] = v * b1 + right[i];
     }
   }
-  const T alpha = g.alpha;
-  if (plain && g.beta == 0) {
+  const T alpha = g.alpha, beta = g.beta;
+  if (plain && beta == 0) {
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       storeu(c + i * g.row_step, alpha * left[i]);
       storeu(c + i * g.row_step + n, alpha * right[i]);
     }
+  } else if (plain) {
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      T* const p = c + i * g.row_step;
+      storeu(p, alpha * left[i] + beta * loadu(p));
+      storeu(p + n, alpha * right[i] + beta * loadu(p + n));
+    }
   } else {
     alignas(64) T tile[R][2 * n];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) store(tile[i], alpha * left[i]), store(tile[i] + n, alpha * right[i]);
-    gemm_store(g, tile[0], R, c, columns);
+    gemm_store_part(g, tile[0], R, c, columns);
   }
 }
 
