@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Weak scaling of synchronous SGD to 2 ranks on one machine, and how much of the exchange hides behind backward.
+"""Weak scaling of synchronous SGD to 2 ranks on one machine, and how much of an exchange hides behind backward.
 
     python3 bench/comm/weak_scaling.py BUILD [--turns 3]
 
 Each turn runs, one after the other: one rank of 1 thread; 2 ranks as threads; 2 ranks as processes over tcp; each rank with 1
-thread and the same batch. Efficiency is the time of one rank's step over that of two. What of the exchange (reduce-scatter
-and all-gather, timed alone) does not show in the step is hidden; the owners' halved update is taken into account. A busy
-machine shows as `waited`: the share of the time that a rank was ready and something else had its processor.
+thread and the same batch. Efficiency is the time of one rank's step over that of two. Hidden: the two threads also run over
+a link of the given rate that takes no processor time (bench/scale/delaying.hpp); a step sends half of the gradients and
+receives half of the weights; what of that time the step did not grow by was hidden. A busy machine shows as `waited`:
+the share of the time that a rank was ready to run and something else had its processor.
 """
 import argparse, json, secrets, socket, statistics, subprocess
 from pathlib import Path
@@ -17,11 +18,11 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("build", type=Path)
 parser.add_argument("--turns", type=int, default=3)
 arguments = parser.parse_args()
-NETS = [("lenet", 64, 40), ("cifar10_quick", 100, 12), ("caffenet", 16, 4)]
+NETS = [("lenet", 64, 30, 2.0), ("cifar10_quick", 100, 8, 0.25), ("caffenet", 16, 2, 4.0)]  # batch, steps, Gbit/s
 
 
 def bench(net, batch, steps, *extra):
-    command = [arguments.build / "bench" / "step_bench", root / "bench" / "train" / f"{net}.prototxt", "--batch", batch, "--steps", steps, "--rounds", 3, *extra, "0:0"]
+    command = [arguments.build / "bench" / "step_bench", root / "bench" / "train" / f"{net}.prototxt", "--batch", batch, "--steps", steps, "--rounds", 3, *extra]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
 
 
@@ -34,24 +35,27 @@ def tcp(*what):
         s.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{s.getsockname()[1]}"
     secret = secrets.token_hex(16)
-    ranks = [bench(*what, "--rank", r, "--size", 2, "--address", address, "--secret", secret) for r in range(2)]
+    ranks = [bench(*what, "--rank", r, "--size", 2, "--address", address, "--secret", secret, "0:0") for r in range(2)]
     first = result(ranks[0])
     ranks[1].communicate(timeout=60)
     return first
 
 
-def step(run):
-    return statistics.median(run["cases"][0]["seconds"])
+def step(run, case=0):
+    return statistics.median(run["cases"][case]["seconds"])
 
 
-print(f"{'net':>15} {'':>8} {'efficiency':>18} {'exchange, % of step':>20} {'hidden %':>9} {'waited %':>9}")
-for what in NETS:
-    turns = [(result(bench(*what, "--alone")), result(bench(*what)), tcp(*what)) for _ in range(arguments.turns)]
-    for k, name in ((1, "threads"), (2, "tcp")):
-        efficiency = [step(t[0]) / step(t[k]) for t in turns]
-        exchange = [t[k]["reduce_scatter"] + t[k]["all_gather"] for t in turns]
-        shown = [step(t[k]) - step(t[0]) + t[0]["update"] / 2 for t in turns]
-        hidden = [100 * (1 - x / e) for x, e in zip(shown, exchange)]
-        middle = statistics.median
-        print(f"{what[0]:>15} {name:>8} {middle(efficiency):6.3f} ({min(efficiency):.2f}-{max(efficiency):.2f}) "
-              f"{100 * middle(e / step(t[k]) for e, t in zip(exchange, turns)):20.1f} {middle(hidden):9.0f} {100 * middle(t[k]['waited'] for t in turns):9.1f}")
+def spread(values):
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+
+
+print(f"{'net':>15} {'batch':>6} {'threads':>18} {'tcp':>18} {'Gbit/s':>7} {'sent, % of step':>16} {'hidden %':>9} {'waited %':>9}", flush=True)
+for net, batch, steps, rate in NETS:
+    what = (net, batch, steps)
+    turns = [(result(bench(*what, "--alone", "0:0")), result(bench(*what, "0:0", f"0:{rate}")), tcp(*what)) for _ in range(arguments.turns)]
+    sent = 2 * turns[0][1]["parameters"] * 4 / 2 * 8 / (rate * 1e9)  # the gradients' reduce-scatter and the weights' all-gather
+    hidden = statistics.median(100 * (1 - (step(t[1], 1) - step(t[1])) / sent) for t in turns)
+    waited = statistics.median(100 * max(run["waited"] for run in t) for t in turns)
+    efficiency = [spread([step(t[0]) / step(t[k]) for t in turns]) for k in (1, 2)]
+    share = statistics.median(100 * sent / step(t[1]) for t in turns)
+    print(f"{net:>15} {batch:6} {efficiency[0]:>18} {efficiency[1]:>18} {rate:7} {share:16.0f} {hidden:9.0f} {waited:9.1f}", flush=True)
