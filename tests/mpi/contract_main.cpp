@@ -2,7 +2,8 @@
 // The contract of all communicators over MPI, as a program of several processes:
 //
 //   mpiexec.mpich -n 4 mpi_contract                           MPI begun by the host
-//   mpi_contract RANK SIZE ADDRESS SECRET [CASE]              MPI begun over a World, with no launcher
+//   mpi_contract RANK SIZE ADDRESS SECRET                     MPI begun over a World, with no launcher
+//   mpi_contract RANK SIZE ADDRESS SECRET absent              the last rank joins the World and never begins MPI
 //
 // Every world of 1 to SIZE ranks is formed anew for each case. Prints what failed, and "passed N" on rank 0.
 #include <cstdio>
@@ -87,6 +88,26 @@ int run_contract() {
   return all == 0 ? 0 : 1;
 }
 
+/// A rank that does not come to MPI_Init: the others' constructors throw in time, and so does a second attempt.
+int run_absent(WorldOptions o) {
+  o.deadline = 3;
+  if (o.rank == o.size - 1) {
+    o.pmi = true;
+    World world(o);
+    for (const double end = monotonic_seconds() + 20; world.failure().empty() && monotonic_seconds() < end;)
+      usleep(10000);
+    contract::require(contract::has(world.failure(), "MPI_Init did not end"), world.failure());
+    return 0;
+  }
+  const double start = monotonic_seconds();
+  const std::string e = contract::error_of([&] { MpiWorld world(o); });
+  contract::require(contract::has(e, "MPI_Init did not end"), cat("'", e, "' is not what was expected"));
+  contract::require(monotonic_seconds() - start < 10, "the deadline");
+  const std::string again = contract::error_of([&] { MpiWorld world(o); });
+  contract::require(contract::has(again, "MPI "), cat("'", again, "' of the second attempt"));
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -94,6 +115,12 @@ int main(int argc, char** argv) {
     if (argc >= 5) {
       WorldOptions o = quick_options(20);
       o.rank = std::atoi(argv[1]), o.size = std::atoi(argv[2]), o.address = argv[3], o.secret = argv[4];
+      if (argc == 6) {
+        const int bad = run_absent(o);
+        std::printf("rank %d: the host lives\n", o.rank);
+        std::fflush(stdout);
+        std::_Exit(bad);  // a thread waits in MPI_Init for ever
+      }
       MpiWorld world(o);
       const int bad = run_contract();
       world.leave();
