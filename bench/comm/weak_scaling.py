@@ -18,11 +18,11 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("build", type=Path)
 parser.add_argument("--turns", type=int, default=3)
 arguments = parser.parse_args()
-NETS = [("lenet", 64, 30, 2.0), ("cifar10_quick", 100, 8, 0.25), ("caffenet", 16, 2, 4.0)]  # batch, steps, Gbit/s
+NETS = [("lenet", 64, 30, 215576, 2.0), ("cifar10_quick", 100, 8, 72792, 0.25), ("caffenet", 16, 2, 1 << 20, 4.0)]  # batch, steps, bucket, Gbit/s
 
 
-def bench(net, batch, steps, *extra):
-    command = [arguments.build / "bench" / "step_bench", root / "bench" / "train" / f"{net}.prototxt", "--batch", batch, "--steps", steps, "--rounds", 3, *extra]
+def bench(net, batch, steps, bucket, *extra):
+    command = [arguments.build / "bench" / "step_bench", root / "bench" / "train" / f"{net}.prototxt", "--batch", batch, "--steps", steps, "--rounds", 3, "--bucket", bucket, *extra]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
 
 
@@ -50,8 +50,8 @@ def spread(values):
 
 
 print(f"{'net':>15} {'batch':>6} {'threads':>18} {'tcp':>18} {'Gbit/s':>7} {'sent, % of step':>16} {'hidden %':>9} {'waited %':>9}", flush=True)
-for net, batch, steps, rate in NETS:
-    what = (net, batch, steps)
+for net, batch, steps, bucket, rate in NETS:
+    what = (net, batch, steps, bucket)
     turns = [(result(bench(*what, "--alone", "0:0")), result(bench(*what, "0:0", f"0:{rate}")), tcp(*what)) for _ in range(arguments.turns)]
     sent = 2 * turns[0][1]["parameters"] * 4 / 2 * 8 / (rate * 1e9)  # the gradients' reduce-scatter and the weights' all-gather
     hidden = statistics.median(100 * (1 - (step(t[1], 1) - step(t[1])) / sent) for t in turns)

@@ -19,9 +19,15 @@
 namespace crema::inline CREMA_ABI {
 
 struct SynchronousOptions {
-  std::size_t bucket_bytes = std::size_t{1} << 20;  // of gradients that travel together, at least
+  std::size_t bucket_bytes = 0;  // of gradients that travel together, at least; 0: default_bucket_bytes()
   bool bfloat16 = false;
 };
+
+/// An eighth of the gradients, so that the first leave early in backward, but no less than 64 KB and no more than 1 MB:
+/// each bucket costs two latencies.
+constexpr std::size_t default_bucket_bytes(std::size_t gradient_bytes) {
+  return std::clamp(gradient_bytes / 8, std::size_t{1} << 16, std::size_t{1} << 20);
+}
 
 template <class T, class B>
 class Synchronous final : public Distributed<T, B> {
@@ -98,11 +104,13 @@ class Synchronous final : public Distributed<T, B> {
     buckets_.clear();
     const auto segments = r.net.parameters()->segments();
     std::size_t end = r.net.parameters()->values().size();
+    const std::size_t full =
+        options_.bucket_bytes > 0 ? options_.bucket_bytes : default_bucket_bytes(end * sizeof(T));
     Bucket b;
     for (std::size_t i = segments.size(); i-- > 0;) {
       if (segments[i].lr_mult != 0) ++b.segments;
       b.first = segments[i].offset, b.count = end - b.first;
-      if (i > 0 && b.count * sizeof(T) < options_.bucket_bytes) continue;
+      if (i > 0 && b.count * sizeof(T) < full) continue;
       buckets_.push_back(b);
       end = b.first, b = {};
     }
