@@ -5,11 +5,12 @@
 //   mpi_contract RANK SIZE ADDRESS SECRET                     MPI begun over a World, with no launcher
 //   mpi_contract RANK SIZE ADDRESS SECRET absent              the last rank joins the World and never begins MPI
 //
-// Every world of 1 to SIZE ranks is formed anew for each case. Prints what failed, and "passed N" on rank 0.
+// Every world of 1 to SIZE ranks, and one of 2 processes with 2 ranks each, is formed anew for each case. Prints what failed, and "passed N" on rank 0.
 #include <cstdio>
 #include <cstdlib>
 
 #include "contract_failures.hpp"
+#include "crema/comm/hierarchy.hpp"
 #include "crema/comm/mpi_world.hpp"
 
 using namespace crema;
@@ -44,6 +45,22 @@ class Worlds {
     }
     return {std::string()};
   }
+  /// Two processes of two threads each: what the ranks of this process threw.
+  std::vector<std::string> launch_threads(double timeout, bool check, const contract::Body& body) {
+    std::vector<std::string> errors(2);
+    launch(2, timeout, check, [&](Communicator& outer) {
+      HierarchicalWorld ranks(outer, 2);
+      ranks.run([&](Communicator& c) {
+        try {
+          body(c);
+        } catch (const std::exception& e) {
+          errors[static_cast<std::size_t>(c.rank() % 2)] = e.what();
+          throw;
+        }
+      });
+    });
+    return rank_ < 2 ? errors : std::vector<std::string>();
+  }
   /// Ranks that a case does not use wait here; gently, for the cores are few.
   void meet() {
     MPI_Request r;
@@ -60,28 +77,36 @@ class Worlds {
 int run_contract() {
   Worlds worlds;
   int passed = 0, failed = 0;
+  contract::Subject subject;
+  subject.by_rank = false;
+  const auto attempt = [&](const contract::Case& c, int n, const char* how) {
+    try {
+      c.run(subject, n);
+      ++passed;
+    } catch (const std::exception& e) {
+      ++failed;
+      std::printf("rank %d: %s, %d ranks%s: %s\n", worlds.rank(), c.name, n, how, e.what());
+      std::fflush(stdout);
+    }
+    worlds.meet();
+  };
   const auto run = [&](const contract::Case& c, bool check) {
-    contract::Subject subject;
-    subject.by_rank = false;
     subject.launch = [&](int ranks, double timeout, const contract::Body& body) {
       return worlds.launch(ranks, timeout, check, body);
     };
-    for (int n = 1; n <= worlds.size(); ++n) {
-      try {
-        c.run(subject, n);
-        ++passed;
-      } catch (const std::exception& e) {
-        ++failed;
-        std::printf("rank %d: %s, %d ranks%s: %s\n", worlds.rank(), c.name, n, check ? ", check" : "",
-                    e.what());
-        std::fflush(stdout);
-      }
-      worlds.meet();
-    }
+    for (int n = 1; n <= worlds.size(); ++n) attempt(c, n, check ? ", check" : "");
+  };
+  const auto run_threads = [&](const contract::Case& c, bool check) {
+    subject.launch = [&](int, double timeout, const contract::Body& body) {
+      return worlds.launch_threads(timeout, check, body);
+    };
+    attempt(c, 4, ", as threads of 2 processes");
   };
   for (const bool check : {false, true})
     for (const contract::Case& c : contract::cases) run(c, check);
   for (const contract::Case& c : contract::failure_cases) run(c, true);
+  for (const contract::Case& c : contract::cases) run_threads(c, false);
+  for (const contract::Case& c : contract::failure_cases) run_threads(c, true);
   int all = 0;
   MPI_Allreduce(&failed, &all, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
   if (worlds.rank() == 0) std::printf("passed %d, failed %d\n", passed, all), std::fflush(stdout);
