@@ -27,5 +27,12 @@ inline std::string call_text(const Operation& op) {
   return call_text(op.kind, static_cast<std::uint8_t>(op.type), static_cast<std::uint8_t>(op.reduction),
                    op.count, op.peer);
 }
+/// Of a message that did not come, or was not taken, in time. `peer`, `own`: "rank 3".
+inline std::string late_message_text(const Operation& op, std::string_view peer, std::string_view own,
+                                     double seconds) {
+  return cat(peer, op.kind == Operation::send ? " did not receive " : " did not send ",
+             elements_text(op.count, static_cast<std::uint8_t>(op.type)), " with tag ", op.tag, " within ",
+             seconds, " s (", own, " waited)");
+}
 
 }  // namespace crema

@@ -324,15 +324,12 @@ class HierarchicalCommunicator final : public Communicator {
   }
   std::string late_text(Ticket t, double seconds) {
     const Running& r = pending_.at(t.id());
-    const std::string waited = cat(" within ", seconds, " s (rank ", rank(), " waited)");
-    if (r.op.is_message())
-      return cat("rank ", r.op.peer, r.op.kind == Operation::send ? " did not receive " : " did not send ",
-                 detail::elements_text(r.op.count, static_cast<std::uint8_t>(r.op.type)), " with tag ",
-                 r.op.tag, waited);
+    const std::string own = cat("rank ", rank());
+    if (r.op.is_message()) return detail::late_message_text(r.op, cat("rank ", r.op.peer), own, seconds);
     if (outer_ && r.in_outer) say_who_is_late(r.outer);
     return cat(between_processes(t) ? std::string("some rank of another process")
                                     : ranks_->inward->missing_in_oldest(),
-               " did not come to ", detail::call_text(r.op), waited);
+               " did not come to ", detail::call_text(r.op), " within ", seconds, " s (", own, " waited)");
   }
 
   /// Throws what the communicator between the processes knows of it.

@@ -180,13 +180,10 @@ class ThreadCommunicator : public Communicator {
 
   std::string late_text(Ticket t, double seconds) {
     const Started& s = pending_.at(t.id());
-    const std::string waited = cat(" within ", seconds, " s (", team_->rank_name(rank()), " waited)");
-    if (s.op.is_message())
-      return cat(team_->rank_name(s.op.peer),
-                 s.op.kind == Operation::send ? " did not receive " : " did not send ",
-                 detail::elements_text(s.op.count, static_cast<std::uint8_t>(s.op.type)), " with tag ",
-                 s.op.tag, waited);
-    return cat(team_->missing(s.number), " did not come to ", team_->call(s.number, rank()), waited);
+    const std::string own = team_->rank_name(rank());
+    if (s.op.is_message()) return detail::late_message_text(s.op, team_->rank_name(s.op.peer), own, seconds);
+    return cat(team_->missing(s.number), " did not come to ", team_->call(s.number, rank()), " within ",
+               seconds, " s (", own, " waited)");
   }
 
   std::shared_ptr<detail::ThreadTeam> team_;

@@ -57,9 +57,7 @@ class WorldCommunicator : public Communicator {
   int wake_fd() const { return control_ ? control_->failure().wake().fd() : -1; }
 
   std::string late_message_text(const Operation& op, double seconds) const {
-    return cat("rank ", op.peer, op.kind == Operation::send ? " did not receive " : " did not send ",
-               detail::elements_text(op.count, static_cast<std::uint8_t>(op.type)), " with tag ", op.tag,
-               " within ", seconds, " s (rank ", rank(), " waited)");
+    return detail::late_message_text(op, cat("rank ", op.peer), cat("rank ", rank()), seconds);
   }
 
  private:
