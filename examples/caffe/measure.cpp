@@ -9,7 +9,7 @@ namespace {
 NetWithData<float, Cpu> build(Cpu& cpu, const Flags& f, Phase phase, DatasetCache& cache) {
   const NetSpec spec = read_net(f.model);
   return build_net<float, Cpu>(cpu, spec, {phase, f.level, f.stages}, all_layers<float, Cpu>(),
-                               f.seed.value_or(0), f.data_roots, cache);
+                               {.data_roots = f.data_roots, .seed = f.seed}, cache);
 }
 
 std::string scored(const std::string& name, double value, double loss_weight) {

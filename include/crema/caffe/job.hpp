@@ -26,6 +26,8 @@ struct JobOptions {
   std::string isa = {};
   Shards shards = {};  // of the training data, those that this rank serves
   Limits limits = {};
+  HostRows rows = {};                  // the host's rows, for MemoryData and CoSData layers
+  std::vector<std::string> keep = {};  // blobs of test nets that the host reads
 };
 
 /// A net and where its batches come from.
@@ -36,20 +38,22 @@ struct NetWithData {
   std::vector<DataLayer> data;
 };
 
-/// Builds one net of a prototxt with its data layers opened. Throws as read_net, take_data_layers and Net.
+/// Builds one net of a prototxt with its data layers opened; of the options, those that have to do with a net and
+/// its data. Throws as read_net, take_data_layers and Net.
 template <class T, class B>
 NetWithData<T, B> build_net(B& b, const NetSpec& spec, const NetSelection& at, const Registry<T, B>& registry,
-                            std::uint64_t seed, const std::vector<std::string>& data_roots,
-                            DatasetCache& cache, std::shared_ptr<Parameters<T, B>> shared = {},
-                            const Limits& limits = {}, const Shards& shards = {}) {
+                            const JobOptions& o, DatasetCache& cache,
+                            std::shared_ptr<Parameters<T, B>> shared = {}) {
   NetSpec filtered = filter(spec, at);
   std::vector<std::string> roots = {folder_of(spec.file)};
-  roots.insert(roots.end(), data_roots.begin(), data_roots.end());
+  roots.insert(roots.end(), o.data_roots.begin(), o.data_roots.end());
   NetWithData<T, B> out;
-  out.data = take_data_layers(filtered, at.phase, roots, cache, limits);
-  const NetOptions options{.phase = at.phase, .level = at.level, .stages = at.stages, .seed = seed};
+  out.data = take_data_layers(filtered, at.phase, roots, cache, o.limits, o.rows);
+  const std::uint64_t seed = o.seed.value_or(0);
+  NetOptions options{.phase = at.phase, .level = at.level, .stages = at.stages, .seed = seed};
+  if (at.phase == Phase::test) options.keep = o.keep;
   out.net = std::make_unique<Net<T, B>>(b, filtered, registry, options, std::move(shared));
-  if (!out.data.empty()) out.source = make_source<T>(out.data, at.phase, seed, shards);
+  if (!out.data.empty()) out.source = make_source<T>(out.data, at.phase, seed, o.shards);
   return out;
 }
 
@@ -111,9 +115,12 @@ template <class T, class B>
 class Job {
  public:
   /// Throws the errors of reading and building, with file, line and layer. Without a strategy the job has one rank.
-  Job(B& b, const SolverSpec& solver, const Registry<T, B>& registry, const JobOptions& o = {},
+  Job(B& b, const SolverSpec& solver, const Registry<T, B>& registry, const JobOptions& given = {},
       std::unique_ptr<Strategy<T, B>> strategy = {})
-      : seed_(o.seed.value_or(solver.random_seed >= 0 ? static_cast<std::uint64_t>(solver.random_seed) : 0)) {
+      : seed_(given.seed.value_or(solver.random_seed >= 0 ? static_cast<std::uint64_t>(solver.random_seed)
+                                                          : 0)) {
+    JobOptions o = given;
+    o.seed = seed_;
     try {
       const NetSpec spec = detail::training_net(solver, o);
       const NetState* const state = solver.train_state ? &*solver.train_state : nullptr;
@@ -144,8 +151,7 @@ class Job {
  private:
   NetWithData<T, B> build(B& b, const NetSpec& spec, const NetSelection& at, const Registry<T, B>& registry,
                           const JobOptions& o) {
-    return build_net<T, B>(b, spec, at, registry, seed_, o.data_roots, cache_,
-                           train_.net ? train_.net->parameters() : nullptr, o.limits, o.shards);
+    return build_net<T, B>(b, spec, at, registry, o, cache_, train_.net ? train_.net->parameters() : nullptr);
   }
 
   std::uint64_t seed_;

@@ -18,6 +18,16 @@ enum class RoundMode : std::uint8_t { ceil, floor };
 enum class NormRegion : std::uint8_t { across_channels, within_channel };
 enum class Normalization : std::uint8_t { full, valid, batch_size, none };
 enum class DataBackend : std::uint8_t { leveldb, lmdb };
+enum class CosDataType : std::uint8_t {
+  string,
+  integer,
+  real,
+  integers,
+  reals,
+  encoded_image,
+  raw_image,
+  encoded_image_with_dim
+};
 
 template <>
 inline std::span<const EnumName> enum_names<Phase>() {
@@ -62,6 +72,13 @@ inline std::span<const EnumName> enum_names<Normalization>() {
 template <>
 inline std::span<const EnumName> enum_names<DataBackend>() {
   static constexpr EnumName names[] = {{"LEVELDB", 0}, {"LMDB", 1}};
+  return names;
+}
+template <>
+inline std::span<const EnumName> enum_names<CosDataType>() {
+  static constexpr EnumName names[] = {
+      {"STRING", 0},      {"INT", 1},           {"FLOAT", 2},     {"INT_ARRAY", 3},
+      {"FLOAT_ARRAY", 4}, {"ENCODED_IMAGE", 5}, {"RAW_IMAGE", 6}, {"ENCODED_IMAGE_WITH_DIM", 7}};
   return names;
 }
 
@@ -176,6 +193,38 @@ struct InnerProductOptions {
 struct InputOptions {
   std::vector<BlobShape> shape = {};
   friend bool operator==(const InputOptions&, const InputOptions&) = default;
+};
+
+/// Samples that the host gives. The members from share_in_parallel on are CaffeOnSpark's: where its rows come
+/// from, for a layer with a `source_class`.
+struct MemoryDataOptions {
+  std::uint32_t batch_size = 0, channels = 0, height = 0, width = 0;
+  bool share_in_parallel = true;  // read and ignored
+  std::string source = {};
+  std::vector<std::string> dataframe_column_select = {};
+  bool image_encoded = false;
+  std::string dataframe_format = "parquet";
+  friend bool operator==(const MemoryDataOptions&, const MemoryDataOptions&) = default;
+};
+
+/// One top of CaffeOnSpark's CoSData: a column of its name.
+struct CosTopOptions {
+  std::string name = {};
+  CosDataType type = CosDataType::string;
+  std::uint32_t channels = 0, height = 0, width = 0;
+  std::uint32_t sample_num_axes = 3;  // of C, H, W that the blob has behind its batch axis
+  TransformationOptions transform_param = {};
+  std::uint32_t out_channels = 0, out_height = 0, out_width = 0;  // after transforming; 0: the same
+  bool transpose = false;
+  friend bool operator==(const CosTopOptions&, const CosTopOptions&) = default;
+};
+struct CosDataOptions {
+  std::string source = {};
+  std::uint32_t batch_size = 0;
+  bool shuffle = false;  // read and ignored, as CaffeOnSpark does
+  std::string dataframe_format = "parquet";
+  std::vector<CosTopOptions> top = {};
+  friend bool operator==(const CosDataOptions&, const CosDataOptions&) = default;
 };
 
 struct LrnOptions {

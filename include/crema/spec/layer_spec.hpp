@@ -45,6 +45,7 @@ struct LayerSpec {
   std::vector<NetStateRule> include = {}, exclude = {};
   std::optional<Phase> phase = {};
   std::vector<bool> propagate_down = {};
+  std::string source_class = {};  // CaffeOnSpark's: what makes the rows of a MemoryData or CoSData layer
   Message options = {};  // all else: the <type>_param messages, and what no schema knows
   Position where = {};
 
@@ -52,7 +53,7 @@ struct LayerSpec {
     return a.name == b.name && a.type == b.type && a.bottom == b.bottom && a.top == b.top &&
            a.loss_weight == b.loss_weight && a.param == b.param && a.blobs == b.blobs &&
            a.include == b.include && a.exclude == b.exclude && a.phase == b.phase &&
-           a.propagate_down == b.propagate_down && a.options == b.options;
+           a.propagate_down == b.propagate_down && a.source_class == b.source_class && a.options == b.options;
   }
 };
 
@@ -87,6 +88,8 @@ inline constexpr OptionsName options_name<InnerProductOptions> = {117, "inner_pr
 template <>
 inline constexpr OptionsName options_name<LrnOptions> = {118, "lrn_param"};
 template <>
+inline constexpr OptionsName options_name<MemoryDataOptions> = {119, "memory_data_param"};
+template <>
 inline constexpr OptionsName options_name<PoolingOptions> = {121, "pooling_param"};
 template <>
 inline constexpr OptionsName options_name<ReluOptions> = {123, "relu_param"};
@@ -96,6 +99,8 @@ template <>
 inline constexpr OptionsName options_name<FlattenOptions> = {135, "flatten_param"};
 template <>
 inline constexpr OptionsName options_name<InputOptions> = {143, "input_param"};
+template <>
+inline constexpr OptionsName options_name<CosDataOptions> = {10010, "cos_data_param"};
 
 }  // namespace detail
 
@@ -129,13 +134,14 @@ CREMA_INLINE const Schema& schema<LayerSpec>() {
         {field(1, "name", &M::name), field(2, "type", &M::type), field(3, "bottom", &M::bottom),
          field(4, "top", &M::top), field(5, "loss_weight", &M::loss_weight), field(6, "param", &M::param),
          field(7, "blobs", &M::blobs), field(8, "include", &M::include), field(9, "exclude", &M::exclude),
-         field(10, "phase", &M::phase), field(11, "propagate_down", &M::propagate_down)}};
+         field(10, "phase", &M::phase), field(11, "propagate_down", &M::propagate_down),
+         field(10001, "source_class", &M::source_class)}};
     for (const SchemaField* f :
          {&layer_field<TransformationOptions>(), &layer_field<LossOptions>(), &layer_field<AccuracyOptions>(),
           &layer_field<ConvolutionOptions>(), &layer_field<DataOptions>(), &layer_field<DropoutOptions>(),
           &layer_field<InnerProductOptions>(), &layer_field<LrnOptions>(), &layer_field<PoolingOptions>(),
           &layer_field<ReluOptions>(), &layer_field<SoftmaxOptions>(), &layer_field<FlattenOptions>(),
-          &layer_field<InputOptions>()})
+          &layer_field<InputOptions>(), &layer_field<MemoryDataOptions>(), &layer_field<CosDataOptions>()})
       t.fields.push_back(*f);
     for (std::size_t i = 0; i < std::size(detail::other_layers); ++i)
       t.fields.push_back(options_field(detail::other_layers[i].number, detail::other_layers[i].field,

@@ -33,8 +33,6 @@ inline constexpr OtherLayer other_layers[] = {
      "bool mirror 6; uint32 rand_skip 7; bool shuffle 8; uint32 new_height 9; uint32 new_width 10; "
      "bool is_color 11; string root_folder 12"},
     {116, "infogain_loss_param", "InfogainLossParameter", "string source 1; int32 axis 2"},
-    {119, "memory_data_param", "MemoryDataParameter",
-     "uint32 batch_size 1; uint32 channels 2; uint32 height 3; uint32 width 4"},
     {120, "mvn_param", "MVNParameter", "bool normalize_variance 1; bool across_channels 2; float eps 3"},
     {122, "power_param", "PowerParameter", "float power 1; float scale 2; float shift 3"},
     {124, "sigmoid_param", "SigmoidParameter", "enum{DEFAULT=0,CAFFE=1,CUDNN=2} engine 1"},

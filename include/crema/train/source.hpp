@@ -63,13 +63,21 @@ void feed(Net<T, B>& net, std::span<const BatchTop<T>> tops) {
   for (const BatchTop<T>& t : tops) net.write(t.name, t.values);
 }
 
-/// A dataset's pixels and labels as two tops; no label top if its name is empty.
+/// The first `axes` extents. Throws ShapeError unless the others are 1.
+inline Shape first_axes(const Shape& s, int axes) {
+  if (axes < s.rank() && s.count(axes) != 1)
+    throw ShapeError(cat("a blob of ", axes, " axes cannot hold a batch of ", s));
+  return Shape(s.extents().first(static_cast<std::size_t>(std::min(axes, s.rank()))));
+}
+
+/// A dataset's pixels and labels as two tops; no label top if its name is empty. Of C, H, W the data top has the
+/// first `axes` behind the batch axis; the others are 1.
 template <class T>
 class DatasetSource final : public BatchSource<T> {
  public:
   DatasetSource(std::shared_ptr<const Dataset> dataset, const TransformationOptions& transform,
-                const BatcherOptions& options, std::string data_top, std::string label_top)
-      : batcher_(std::move(dataset), transform, options) {
+                const BatcherOptions& options, std::string data_top, std::string label_top, int axes = 3)
+      : batcher_(std::move(dataset), transform, options), shape_(first_axes(batcher_.shape(), axes + 1)) {
     tops_.push_back({std::move(data_top), {}, {}});
     if (!label_top.empty()) tops_.push_back({std::move(label_top), {}, {}});
   }
@@ -79,7 +87,7 @@ class DatasetSource final : public BatchSource<T> {
   void seek(std::int64_t sample) override { batcher_.seek(sample); }
   std::span<const BatchTop<T>> next() override {
     const Batch& b = batcher_.next();
-    set(tops_[0], batcher_.shape().with(0, b.size), b.data, data_);
+    set(tops_[0], shape_.with(0, b.size), b.data, data_);
     if (tops_.size() > 1) set(tops_[1], Shape{b.size}, b.labels, labels_);
     return tops_;
   }
@@ -97,6 +105,7 @@ class DatasetSource final : public BatchSource<T> {
   }
 
   Batcher batcher_;
+  Shape shape_;
   std::vector<BatchTop<T>> tops_;
   std::vector<T> data_, labels_;  // converted, where T is not float
 };
