@@ -26,7 +26,7 @@ part() {
 
 install_packages() {
   local need=() sudo=""
-  for p in g++ cmake ninja-build pkg-config python3 catch2 libcli11-dev zlib1g-dev libprotobuf-dev protobuf-compiler libopencv-dnn-dev binutils iproute2 python3-venv \
+  for p in g++ cmake ninja-build pkg-config python3 catch2 libcli11-dev zlib1g-dev libjpeg-dev libpng-dev liblmdb-dev libprotobuf-dev protobuf-compiler libopencv-dnn-dev libopencv-imgcodecs-dev binutils iproute2 python3-venv \
     mpich libmpich-dev openmpi-bin libopenmpi-dev     dataset-fashion-mnist clang-14 clang-format-14 libclang-rt-14-dev; do
     dpkg -s "$p" > /dev/null 2>&1 || need+=("$p")
   done

@@ -16,6 +16,7 @@ for way in cmake subdirectory fetch; do
   echo "$way: $("$work/$way/app")"
 done
 echo "compiled: $("$work/cmake/app_compiled")"
+echo "data: $("$work/cmake/app_data" "$work/lmdb")"
 if [ -x "$work/cmake/app_mpi" ]; then echo "mpi: $(OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "$work/cmake/app_mpi")"; fi
 flags=$(PKG_CONFIG_PATH=$work/installed/share/pkgconfig pkg-config --cflags --libs crema)
 # shellcheck disable=SC2086

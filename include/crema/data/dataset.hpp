@@ -15,12 +15,13 @@
 namespace crema::inline CREMA_ABI {
 
 /// One sample, C,H,W: as bytes or as floats, whichever is not empty. The spans live as long as the dataset,
-/// or as `own`.
+/// or as `own` and `own_values`.
 struct Sample {
   std::span<const std::uint8_t> bytes;
   std::span<const float> values;
   float label = 0;
   std::vector<std::uint8_t> own;
+  std::vector<float> own_values;
 };
 
 class Dataset {
