@@ -31,7 +31,8 @@ struct BatcherOptions {
   std::uint64_t seed = 0;
   bool shuffle = false, wrap = true;
   Shards shards = {};
-  std::size_t ahead = 3;  // batches prepared in advance
+  std::size_t ahead = 3;                       // batches prepared in advance
+  std::shared_ptr<const MeanImage> mean = {};  // of the transformation's mean_file
 };
 
 struct Batch {
@@ -46,7 +47,7 @@ class Batcher {
           const BatcherOptions& options)
       : dataset_(std::move(dataset)),
         options_(options),
-        transformer_(transform, dataset_->sample_shape(), options.phase, options.seed) {
+        transformer_(transform, dataset_->sample_shape(), options.phase, options.seed, options.mean) {
     if (options.batch <= 0) throw SpecError(cat("batch_size must be above 0, not ", options.batch));
     if (dataset_->size() == 0) throw DataError(cat(dataset_->name(), ": a dataset without samples"));
     check_shards();

@@ -50,7 +50,7 @@ inline std::string read_file(const std::string& path, const Limits& limits = {})
 /// The first few bytes of a file, to tell its kind.
 inline std::string read_head(const std::string& path) {
   const File f = open_file(path);
-  char bytes[16];
+  char bytes[32];
   return std::string(bytes, std::fread(bytes, 1, sizeof bytes, f.get()));
 }
 

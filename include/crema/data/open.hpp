@@ -13,6 +13,7 @@
 
 #include "crema/data/cifar.hpp"
 #include "crema/data/idx.hpp"
+#include "crema/data/lmdb.hpp"
 
 namespace crema::inline CREMA_ABI {
 
@@ -70,20 +71,37 @@ inline std::string resolve_under(const std::string& path, const std::vector<std:
                       ": correct the path, or name its folder with --data-root"));
 }
 
-/// IDX images (labels beside them), a CIFAR file, or a folder of data_batch_*.bin. Throws DataError.
+namespace detail {
+inline void refuse_image_options(const std::string& path, const ImageOptions& image) {
+  if (image != ImageOptions{})
+    throw SpecError(cat(
+        path, ": force_color, force_gray and resizing are for encoded images, and these samples are none"));
+}
+}  // namespace detail
+
+/// IDX images (labels beside them), a CIFAR file, a folder of data_batch_*.bin, or an LMDB database of Datum
+/// (its folder or its file), whose encoded images become what `image` says. Throws DataError; SpecError for a
+/// colour asked of samples that are not encoded.
 inline std::shared_ptr<Dataset> open_dataset(const std::string& source, const std::vector<std::string>& roots,
-                                             const Limits& limits = {}) {
-  if (source.empty()) throw DataError("a Data layer needs a `source`: an IDX image file or a CIFAR file");
+                                             const Limits& limits = {}, const ImageOptions& image = {}) {
+  if (source.empty())
+    throw DataError("a Data layer needs a `source`: an LMDB folder, an IDX image file or a CIFAR file");
   const std::string path = resolve_under(source, roots);
   if (detail::is_folder(path)) {
+    if (detail::exists(path + "/data.mdb")) return std::make_shared<LmdbDataset>(path, image, limits);
+    if (detail::exists(path + "/CURRENT"))
+      throw DataError(cat(path,
+                          ": LevelDB is not read: make the database again as LMDB (convert_imageset "
+                          "--backend=lmdb)"));
     const auto files = detail::cifar_files(path);
     if (files.empty())
-      throw DataError(cat(
-          path,
-          ": a folder without data_batch_*.bin; LMDB and LevelDB are not read yet: use IDX or CIFAR files"));
+      throw DataError(cat(path, ": a folder without data.mdb (LMDB) and without data_batch_*.bin (CIFAR)"));
+    detail::refuse_image_options(path, image);
     return read_cifar(files, limits);
   }
   const std::string head = read_head(path);
+  if (LmdbFile::recognise(head)) return std::make_shared<LmdbDataset>(path, image, limits);
+  detail::refuse_image_options(path, image);
   if (is_idx(head) || (is_gzip(head) && is_idx(read_unpacked(path, limits))))
     return read_idx(path, {}, limits);
   return read_cifar({path}, limits);
