@@ -149,6 +149,7 @@ TEST_CASE("every options struct has Caffe's fields and defaults", "[spec]") {
   check_options<crema::ConvolutionOptions>(
       "ConvolutionParameter", {"pad_h", "pad_w", "kernel_h", "kernel_w", "stride_h", "stride_w"});
   check_options<crema::DataOptions>("DataParameter", {"mean_file"});
+  check_options<crema::ImageDataOptions>("ImageDataParameter", {"mean_file"});
   check_options<crema::DropoutOptions>("DropoutParameter", {});
   check_options<crema::FlattenOptions>("FlattenParameter", {});
   check_options<crema::InnerProductOptions>("InnerProductParameter", {});

@@ -181,6 +181,20 @@ struct FlattenOptions {
   friend bool operator==(const FlattenOptions&, const FlattenOptions&) = default;
 };
 
+struct ImageDataOptions {
+  std::string source = {};
+  float scale = 1;
+  std::optional<std::string> mean_file = {};
+  std::uint32_t batch_size = 1, crop_size = 0;
+  bool mirror = false;
+  std::uint32_t rand_skip = 0;
+  bool shuffle = false;
+  std::uint32_t new_height = 0, new_width = 0;
+  bool is_color = true;
+  std::string root_folder = {};
+  friend bool operator==(const ImageDataOptions&, const ImageDataOptions&) = default;
+};
+
 struct InnerProductOptions {
   std::uint32_t num_output = 0;
   bool bias_term = true;

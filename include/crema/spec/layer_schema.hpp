@@ -32,6 +32,8 @@ CREMA_INLINE const Schema& schema<DropoutOptions>();
 template <>
 CREMA_INLINE const Schema& schema<FlattenOptions>();
 template <>
+CREMA_INLINE const Schema& schema<ImageDataOptions>();
+template <>
 CREMA_INLINE const Schema& schema<InnerProductOptions>();
 template <>
 CREMA_INLINE const Schema& schema<InputOptions>();
@@ -162,6 +164,19 @@ CREMA_INLINE const Schema& schema<FlattenOptions>() {
   static const Schema s{
       "FlattenParameter",
       {field(1, "axis", &FlattenOptions::axis), field(2, "end_axis", &FlattenOptions::end_axis)}};
+  return s;
+}
+
+template <>
+CREMA_INLINE const Schema& schema<ImageDataOptions>() {
+  using M = ImageDataOptions;
+  static const Schema s{
+      "ImageDataParameter",
+      {field(1, "source", &M::source), field(2, "scale", &M::scale), field(3, "mean_file", &M::mean_file),
+       field(4, "batch_size", &M::batch_size), field(5, "crop_size", &M::crop_size),
+       field(6, "mirror", &M::mirror), field(7, "rand_skip", &M::rand_skip), field(8, "shuffle", &M::shuffle),
+       field(9, "new_height", &M::new_height), field(10, "new_width", &M::new_width),
+       field(11, "is_color", &M::is_color), field(12, "root_folder", &M::root_folder)}};
   return s;
 }
 

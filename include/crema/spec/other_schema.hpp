@@ -28,10 +28,6 @@ inline constexpr OtherLayer other_layers[] = {
     {112, "hdf5_data_param", "HDF5DataParameter", "string source 1; uint32 batch_size 2; bool shuffle 3"},
     {113, "hdf5_output_param", "HDF5OutputParameter", "string file_name 1"},
     {114, "hinge_loss_param", "HingeLossParameter", "enum{L1=1,L2=2} norm 1"},
-    {115, "image_data_param", "ImageDataParameter",
-     "string source 1; float scale 2; string mean_file 3; uint32 batch_size 4; uint32 crop_size 5; "
-     "bool mirror 6; uint32 rand_skip 7; bool shuffle 8; uint32 new_height 9; uint32 new_width 10; "
-     "bool is_color 11; string root_folder 12"},
     {116, "infogain_loss_param", "InfogainLossParameter", "string source 1; int32 axis 2"},
     {120, "mvn_param", "MVNParameter", "bool normalize_variance 1; bool across_channels 2; float eps 3"},
     {122, "power_param", "PowerParameter", "float power 1; float scale 2; float shift 3"},
