@@ -53,15 +53,15 @@ inline void scatter_row(const std::uint8_t* row, std::int64_t y, Image& out) {
 }
 
 /// Where a pixel of the resized image comes from: two neighbours and their weights, which add up to 2048.
-struct Tap {
+struct ResizeTap {
   std::int64_t first, second;
   int weight[2];
 };
 /// As cv::resize places them: pixel centres on each other. At the ends of a row one neighbour gets all weight;
 /// of a column, the last line stands in for what lies beyond.
-inline std::vector<Tap> taps(std::int64_t from, std::int64_t to, bool rows) {
+inline std::vector<ResizeTap> resize_taps(std::int64_t from, std::int64_t to, bool rows) {
   const double scale = 1 / (static_cast<double>(to) / static_cast<double>(from));
-  std::vector<Tap> all(static_cast<std::size_t>(to));
+  std::vector<ResizeTap> all(static_cast<std::size_t>(to));
   for (std::int64_t i = 0; i < to; ++i) {
     auto at = static_cast<float>((static_cast<double>(i) + 0.5) * scale - 0.5);
     auto first = static_cast<std::int64_t>(std::floor(at));
@@ -86,14 +86,14 @@ inline Image resize_image(const Image& in, std::int64_t height, std::int64_t wid
   if (in.shape.size() == 0) throw ShapeError("an image without pixels cannot be resized");
   Image out{{channels, height, width}, {}};
   out.pixels.resize(static_cast<std::size_t>(out.shape.size()));
-  const std::vector<detail::Tap> columns = detail::taps(in_width, width, false),
-                                 rows = detail::taps(in_height, height, true);
+  const std::vector<detail::ResizeTap> columns = detail::resize_taps(in_width, width, false),
+                                       rows = detail::resize_taps(in_height, height, true);
   // The two source rows in use, stretched to the new width; consecutive rows share them.
   std::vector<int> line[2] = {std::vector<int>(columns.size()), std::vector<int>(columns.size())};
   std::uint8_t* to = out.pixels.data();
   for (std::int64_t c = 0; c < channels; ++c) {
     std::int64_t held[2] = {-1, -1};
-    for (const detail::Tap& row : rows) {
+    for (const detail::ResizeTap& row : rows) {
       if (held[0] != row.first && held[1] == row.first) line[0].swap(line[1]), std::swap(held[0], held[1]);
       for (int k = 0; k < 2; ++k) {
         const std::int64_t y = k == 0 ? row.first : row.second;
