@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// crema: trains, tests and times Caffe models.
+// crema: trains, tests and times Caffe models, and makes their data.
 //
 //   crema train --solver=lenet_solver.prototxt --data-root=/usr/share/datasets/fashion-mnist
 //   crema test --model=lenet_train_test.prototxt --weights=lenet.caffemodel --iterations=100
 //   crema time --model=lenet_train_test.prototxt --iterations=10
+//   crema convert --resize_height=256 --resize_width=256 images/ train.txt train_lmdb
+//   crema mean train_lmdb mean.binaryproto
 //
 // Caffe's flags work with one dash or two. Exit status: 0, or 1 with one message on standard error.
 #include <CLI/CLI.hpp>
@@ -31,12 +33,14 @@ void common(CLI::App& c, Flags& f) {
 std::vector<std::string> arguments(int argc, char** argv) {
   std::vector<std::string> out = crema::with_two_dashes(
       {argv + 1, argv + argc},
-      {"solver",     "snapshot",    "weights",       "model",         "iterations", "phase",   "gpu",
-       "level",      "stage",       "sigint_effect", "sighup_effect", "threads",    "seed",    "report",
-       "save",       "data-root",   "data_root",     "help",          "version",    "ranks",   "shards",
-       "strategy",   "tau",         "local-from",    "local_from",    "alpha",      "n-fetch", "n_fetch",
-       "n-push",     "n_push",      "delay",         "bfloat16",      "world",      "rank",    "ranks-here",
-       "ranks_here", "secret-file", "secret_file",   "deadline",      "silence"});
+      {"solver",        "snapshot",      "weights",      "model",         "iterations",    "phase",
+       "gpu",           "level",         "stage",        "sigint_effect", "sighup_effect", "threads",
+       "seed",          "report",        "save",         "data-root",     "data_root",     "help",
+       "version",       "ranks",         "shards",       "strategy",      "tau",           "local-from",
+       "local_from",    "alpha",         "n-fetch",      "n_fetch",       "n-push",        "n_push",
+       "delay",         "bfloat16",      "world",        "rank",          "ranks-here",    "ranks_here",
+       "secret-file",   "secret_file",   "deadline",     "silence",       "gray",          "shuffle",
+       "resize_height", "resize-height", "resize_width", "resize-width",  "backend"});
   std::reverse(out.begin(), out.end());  // the order in which CLI11 wants a vector
   return out;
 }
@@ -128,12 +132,34 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   for (CLI::App* c : {&on_train, &on_test, &on_time}) common(*c, f);
 
+  CLI::App& on_convert = *app.add_subcommand("convert", "images of a list into an LMDB (convert_imageset)");
+  on_convert.add_option("root", f.root, "the folder that stands in front of each path")->required();
+  on_convert.add_option("list", f.list, "a line of path and label for each image")->required();
+  on_convert.add_option("database", f.output, "the LMDB folder to make")->required();
+  on_convert.add_flag("--gray", f.gray, "one channel");
+  on_convert.add_flag("--shuffle", f.shuffle, "in an order drawn from --seed");
+  on_convert.add_option("--seed", f.seed, "of --shuffle (default: 0)");
+  auto* height =
+      on_convert.add_option("--resize_height,--resize-height", f.resize_height, "rows of each image");
+  auto* width =
+      on_convert.add_option("--resize_width,--resize-width", f.resize_width, "columns of each image");
+  height->needs(width)->check(CLI::PositiveNumber), width->needs(height)->check(CLI::PositiveNumber);
+  std::string backend = "lmdb";
+  on_convert.add_option("--backend", backend, "lmdb is the one there is")->check(CLI::IsMember({"lmdb"}));
+
+  CLI::App& on_mean = *app.add_subcommand("mean", "the mean image of a data set (compute_image_mean)");
+  on_mean.add_option("data", f.list, "an LMDB folder, an IDX image file, CIFAR files")->required();
+  on_mean.add_option("output", f.output, "the .binaryproto to write");
+  on_mean.add_option("--backend", backend, "lmdb is the one there is")->check(CLI::IsMember({"lmdb"}));
+
   try {
     app.parse(arguments(argc, argv));
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 1;
   }
   if (!f.gpu.empty()) throw crema::SpecError("--gpu: this program computes on the CPU; leave the flag away");
+  if (on_convert.parsed()) return convert(f);
+  if (on_mean.parsed()) return mean(f);
   return on_train.parsed() ? train(f) : on_test.parsed() ? test(f) : time(f);
 }
 

@@ -15,6 +15,9 @@ struct Flags {
   std::string sigint_effect = "stop", sighup_effect = "snapshot", phase = "TRAIN", gpu;
   int iterations = 50, threads = 0, level = 0, ranks = 1, rank = 0, ranks_here = 1, shards = 0;
   double deadline = 30, silence = 10;
+  std::string root, list, output;  // convert, mean
+  std::int64_t resize_height = 0, resize_width = 0;
+  bool gray = false, shuffle = false;
   std::optional<std::uint64_t> seed;
   crema::StrategyOptions strategy;
 };
@@ -22,6 +25,8 @@ struct Flags {
 int train(const Flags&);
 int test(const Flags&);
 int time(const Flags&);
+int convert(const Flags&);
+int mean(const Flags&);
 
 inline void to_stderr(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 inline crema::Cpu make_cpu(const Flags& f) { return crema::Cpu({.threads = f.threads}); }

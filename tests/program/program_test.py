@@ -62,6 +62,37 @@ class Program(unittest.TestCase):
             self.assertRegex(timed.stderr, rf" {layer}\tbackward: [\d.e-]+ ms\.")
         self.assertIn("Average Forward-Backward:", timed.stderr)
 
+    def test_images_to_lmdb_to_training(self):
+        """A list of images, trained from as it is, and made into an LMDB with a mean file, as Caffe's users do."""
+        pixels = (self.folder / "small-images-idx3-ubyte").read_bytes()[16:]
+        labels = (self.folder / "small-labels-idx1-ubyte").read_bytes()[8:]
+        (self.folder / "images").mkdir()
+        lines = []
+        for i, label in enumerate(labels):
+            (self.folder / f"images/{i}.pgm").write_bytes(b"P5 12 12 255\n" + pixels[144 * i:144 * (i + 1)])
+            lines.append(f"{i}.pgm {label}\n")
+        (self.folder / "list.txt").write_text("".join(lines))
+        old = 'data_param { source: "small-images-idx3-ubyte"'
+        listed = NET.replace('type: "Data"', 'type: "ImageData"').replace(old, 'image_data_param { source: "list.txt" root_folder: "images" is_color: false')
+        database = NET.replace(old, 'data_param { source: "small_lmdb" backend: LMDB').replace("scale: 0.00390625", 'scale: 0.00390625 mean_file: "mean.binaryproto"')
+        made = self.run_crema("convert", "-gray", "--shuffle", "images/", "list.txt", "small_lmdb")
+        if "without the component lmdb" in made.stderr:
+            self.skipTest("built without liblmdb")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertIn("Processed 330 files.", made.stderr)
+        mean = self.run_crema("mean", "small_lmdb", "mean.binaryproto")
+        self.assertEqual(mean.returncode, 0, mean.stderr)
+        value = float(re.search(r"mean_value channel \[0\]: ([\d.]+)", mean.stderr).group(1))
+        self.assertAlmostEqual(value, sum(pixels) / len(pixels), delta=0.001)
+        for name, net in (("listed", listed), ("database", database)):
+            (self.folder / "net.prototxt").write_text(net)
+            out = self.run_crema("train", "-solver", self.solver(name), f"--save={name}.caffemodel")
+            self.assertEqual(out.returncode, 0, out.stderr)
+            scored = self.run_crema("test", "--model=net.prototxt", "-weights", f"{name}.caffemodel", "--iterations=0")
+            self.assertGreater(float(re.findall(r"accuracy = ([\d.]+)", scored.stderr)[-1]), 0.95, name)
+        again = self.run_crema("convert", "-gray", "images/", "list.txt", "small_lmdb")
+        self.assertEqual((again.returncode, "is there already" in again.stderr), (1, True), again.stderr)
+
     def test_the_trainers_score_is_the_tests(self):
         path = self.solver("b", max_iter=200)
         path.write_text(path.read_text().replace("test_interval: 1000000", "test_interval: 200"))

@@ -59,7 +59,7 @@ struct ResizeTap {
 };
 /// As cv::resize places them: pixel centres on each other. At the ends of a row one neighbour gets all weight;
 /// of a column, the last line stands in for what lies beyond.
-inline std::vector<ResizeTap> taps(std::int64_t from, std::int64_t to, bool rows) {
+inline std::vector<ResizeTap> resize_taps(std::int64_t from, std::int64_t to, bool rows) {
   const double scale = 1 / (static_cast<double>(to) / static_cast<double>(from));
   std::vector<ResizeTap> all(static_cast<std::size_t>(to));
   for (std::int64_t i = 0; i < to; ++i) {
@@ -86,8 +86,8 @@ inline Image resize_image(const Image& in, std::int64_t height, std::int64_t wid
   if (in.shape.size() == 0) throw ShapeError("an image without pixels cannot be resized");
   Image out{{channels, height, width}, {}};
   out.pixels.resize(static_cast<std::size_t>(out.shape.size()));
-  const std::vector<detail::ResizeTap> columns = detail::taps(in_width, width, false),
-                                 rows = detail::taps(in_height, height, true);
+  const std::vector<detail::ResizeTap> columns = detail::resize_taps(in_width, width, false),
+                                       rows = detail::resize_taps(in_height, height, true);
   // The two source rows in use, stretched to the new width; consecutive rows share them.
   std::vector<int> line[2] = {std::vector<int>(columns.size()), std::vector<int>(columns.size())};
   std::uint8_t* to = out.pixels.data();

@@ -46,7 +46,7 @@ struct LayerSpec {
   std::optional<Phase> phase = {};
   std::vector<bool> propagate_down = {};
   std::string source_class = {};  // CaffeOnSpark's: what makes the rows of a MemoryData or CoSData layer
-  Message options = {};  // all else: the <type>_param messages, and what no schema knows
+  Message options = {};           // all else: the <type>_param messages, and what no schema knows
   Position where = {};
 
   friend bool operator==(const LayerSpec& a, const LayerSpec& b) {
@@ -142,8 +142,8 @@ CREMA_INLINE const Schema& schema<LayerSpec>() {
          {&layer_field<TransformationOptions>(), &layer_field<LossOptions>(), &layer_field<AccuracyOptions>(),
           &layer_field<ConvolutionOptions>(), &layer_field<DataOptions>(), &layer_field<DropoutOptions>(),
           &layer_field<ImageDataOptions>(), &layer_field<InnerProductOptions>(), &layer_field<LrnOptions>(),
-          &layer_field<MemoryDataOptions>(), &layer_field<PoolingOptions>(), &layer_field<ReluOptions>(),
-          &layer_field<SoftmaxOptions>(), &layer_field<FlattenOptions>(), &layer_field<InputOptions>(),
+          &layer_field<PoolingOptions>(), &layer_field<ReluOptions>(), &layer_field<SoftmaxOptions>(),
+          &layer_field<FlattenOptions>(), &layer_field<InputOptions>(), &layer_field<MemoryDataOptions>(),
           &layer_field<CosDataOptions>()})
       t.fields.push_back(*f);
     for (std::size_t i = 0; i < std::size(detail::other_layers); ++i)
