@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log, ProgressBar, Report: what the observers make of a job.
+// Log, ProgressBar, Report, JsonLines: what the observers make of a job.
 #include "crema/train/observer.hpp"
 
 #include <regex>
 
 #include "catch.hpp"
+#include "crema/train/json_lines.hpp"
 #include "crema/train/log.hpp"
 #include "crema/train/progress.hpp"
 #include "crema/train/report.hpp"
@@ -108,4 +109,26 @@ TEST_CASE("the report is one page that points nowhere", "[train]") {
     CHECK(page.find(part) != std::string::npos);
   }
   CHECK(page.find("nan") == std::string::npos);
+}
+
+TEST_CASE("JsonLines tells what happens, one object a line", "[train]") {
+  std::vector<std::string> lines;
+  JsonLines every([&](std::string_view line) { lines.emplace_back(line); }, 0);
+  run_with(every);
+  const auto count = [&](const std::string& event) {
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) {
+      return line.starts_with(cat("{\"event\":\"", event, "\",")) && line.ends_with("}\n");
+    });
+  };
+  CHECK(
+      lines.front().starts_with(R"({"event":"start","iteration":0,"max_iter":40,"samples_per_iteration":)"));
+  CHECK(count("step") == 40);
+  CHECK(count("snapshot") == 1);
+  CHECK(count("test") >= 2);
+  CHECK(lines[2].find(R"("event":"step","iteration":1,"loss":)") != std::string::npos);
+
+  lines.clear();
+  JsonLines seldom([&](std::string_view line) { lines.emplace_back(line); }, 3600);
+  run_with(seldom);
+  CHECK(count("step") == 2);  // the first and the last
 }
