@@ -106,7 +106,10 @@ class Planning {
     const auto test =
         build_net<float, Cpu>(cpu, test_, detail::selection(test_, Phase::test, nullptr, options_),
                               all_layers<float, Cpu>(), options_, cache, train.net->parameters());
-    const auto count = train.net->parameters()->values().size();
+    const auto count = train.net->parameters()->values().size();  // with the gaps between segments
+    std::size_t numbers = 0;
+    for (const Segment& s : train.net->parameters()->segments())
+      numbers += static_cast<std::size_t>(s.shape.size());
     const auto solver = make_solver<float, Cpu>(cpu, solver_, *train.net->parameters());
     const auto names = [](const Net<float, Cpu>& net) {
       std::vector<std::string> all;
@@ -114,7 +117,7 @@ class Planning {
       return all;
     };
     event.add("batch", train.source->batch() * solver_.iter_size)
-        .add("parameters", count)
+        .add("parameters", numbers)
         .add("bytes", Json()
                           .add("weights", count * sizeof(float))
                           .add("gradients", count * sizeof(float))

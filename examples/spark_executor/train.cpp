@@ -47,7 +47,7 @@ class Training {
       }
     } catch (const std::exception& e) {
       world.communicator().fail(e.what());  // before training too: the others hear why
-      if (others_failure(world)) throw Witnessed(world.failure());
+      if (dynamic_cast<const CommError*>(&e) && others_failure(world)) throw Witnessed(world.failure());
       throw;
     }
     world.leave();
