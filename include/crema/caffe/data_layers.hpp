@@ -66,7 +66,7 @@ inline ImageOptions decoding(TransformationOptions& t) {
 
 inline std::shared_ptr<const Dataset>& cached(DatasetCache& cache, const std::string& source,
                                               const ImageOptions& image) {
-  if (image == ImageOptions{}) return cache[source];
+  if (image.none()) return cache[source];
   const char* const color = !image.color ? "as it is" : *image.color ? "color" : "gray";
   return cache[cat(source, "\n", color, " ", image.height, " ", image.width)];
 }

@@ -32,7 +32,7 @@ inline std::vector<std::string> cifar_files(const std::string& folder) {
 }
 
 inline void refuse_image_options(const std::string& path, const ImageOptions& image) {
-  if (image != ImageOptions{})
+  if (!image.none())
     throw SpecError(cat(
         path, ": force_color, force_gray and resizing are for encoded images, and these samples are none"));
 }

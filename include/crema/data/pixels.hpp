@@ -27,7 +27,8 @@ struct Image {
 struct ImageOptions {
   std::optional<bool> color = {};      // three channels or one; empty: as it is encoded
   std::int64_t height = 0, width = 0;  // resized to, both or none; 0: as it is
-  friend bool operator==(const ImageOptions&, const ImageOptions&) = default;
+  /// Whether nothing is asked for.
+  bool none() const { return !color && height == 0 && width == 0; }
 };
 
 namespace detail {

@@ -200,38 +200,37 @@ CREMA_INLINE const Schema& schema<InputOptions>() {
 template <>
 CREMA_INLINE const Schema& schema<MemoryDataOptions>() {
   using M = MemoryDataOptions;
-  static const Schema s{"MemoryDataParameter",
-                        {field(1, "batch_size", &M::batch_size), field(2, "channels", &M::channels),
-                         field(3, "height", &M::height), field(4, "width", &M::width),
-                         field(10000, "share_in_parallel", &M::share_in_parallel),
-                         field(10001, "source", &M::source),
-                         field(10002, "dataframe_column_select", &M::dataframe_column_select),
-                         field(10003, "image_encoded", &M::image_encoded),
-                         field(10004, "dataframe_format", &M::dataframe_format)}};
+  static const Schema s{
+      "MemoryDataParameter",
+      {field(1, "batch_size", &M::batch_size), field(2, "channels", &M::channels),
+       field(3, "height", &M::height), field(4, "width", &M::width),
+       field(10000, "share_in_parallel", &M::share_in_parallel), field(10001, "source", &M::source),
+       field(10002, "dataframe_column_select", &M::dataframe_column_select),
+       field(10003, "image_encoded", &M::image_encoded),
+       field(10004, "dataframe_format", &M::dataframe_format)}};
   return s;
 }
 
 template <>
 CREMA_INLINE const Schema& schema<CosTopOptions>() {
   using M = CosTopOptions;
-  static const Schema s{"TopBlob",
-                        {field(1, "name", &M::name), field(2, "type", &M::type),
-                         field(3, "channels", &M::channels), field(4, "height", &M::height),
-                         field(5, "width", &M::width), field(6, "sample_num_axes", &M::sample_num_axes),
-                         field(7, "transform_param", &M::transform_param),
-                         field(8, "out_channels", &M::out_channels), field(9, "out_height", &M::out_height),
-                         field(10, "out_width", &M::out_width), field(11, "transpose", &M::transpose)}};
+  static const Schema s{
+      "TopBlob",
+      {field(1, "name", &M::name), field(2, "type", &M::type), field(3, "channels", &M::channels),
+       field(4, "height", &M::height), field(5, "width", &M::width),
+       field(6, "sample_num_axes", &M::sample_num_axes), field(7, "transform_param", &M::transform_param),
+       field(8, "out_channels", &M::out_channels), field(9, "out_height", &M::out_height),
+       field(10, "out_width", &M::out_width), field(11, "transpose", &M::transpose)}};
   return s;
 }
 
 template <>
 CREMA_INLINE const Schema& schema<CosDataOptions>() {
   using M = CosDataOptions;
-  static const Schema s{
-      "CoSDataParameter",
-      {field(1, "source", &M::source), field(2, "batch_size", &M::batch_size),
-       field(3, "shuffle", &M::shuffle), field(4, "dataframe_format", &M::dataframe_format),
-       field(5, "top", &M::top)}};
+  static const Schema s{"CoSDataParameter",
+                        {field(1, "source", &M::source), field(2, "batch_size", &M::batch_size),
+                         field(3, "shuffle", &M::shuffle), field(4, "dataframe_format", &M::dataframe_format),
+                         field(5, "top", &M::top)}};
   return s;
 }
 
