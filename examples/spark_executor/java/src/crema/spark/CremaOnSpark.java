@@ -72,7 +72,7 @@ public final class CremaOnSpark {
 
   /** Trains on the rows that the net names, without validation of them; writes -model. */
   public void train() {
-    train(source(Plan.TRAIN), null);
+    train(rows(Plan.TRAIN), null);
   }
 
   /** Trains on these rows. */
@@ -82,7 +82,7 @@ public final class CremaOnSpark {
 
   /** Trains, and scores the test net every {@code test_interval} iterations: a row for each time, of iteration and scores. */
   public Dataset<Row> trainWithValidation() {
-    return train(source(Plan.TRAIN), source(Plan.TEST));
+    return train(rows(Plan.TRAIN), rows(Plan.TEST));
   }
 
   public Dataset<Row> trainWithValidation(Dataset<Row> rows, Dataset<Row> validation) {
@@ -91,7 +91,7 @@ public final class CremaOnSpark {
 
   /** Scores -model on all samples of the test net: each output's name and value. */
   public Map<String, Double> test() {
-    return test(source(Plan.TEST));
+    return test(rows(Plan.TEST));
   }
 
   public Map<String, Double> test(Dataset<Row> rows) {
@@ -110,7 +110,7 @@ public final class CremaOnSpark {
 
   /** SampleID and the blobs of -features, computed by -model for each sample of the test net. */
   public Dataset<Row> features() {
-    return features(source(Plan.TEST));
+    return features(rows(Plan.TEST));
   }
 
   public Dataset<Row> features(Dataset<Row> rows) {
@@ -136,8 +136,20 @@ public final class CremaOnSpark {
     return work;
   }
 
+  Options options() {
+    return options;
+  }
+
   int size() {
     return size;
+  }
+
+  int slots() {
+    return spark.sparkContext().maxNumConcurrentTasks(spark.sparkContext().resourceProfileManager().defaultResourceProfile());
+  }
+
+  String slotCores() {
+    return context.getConf().get("spark.task.cpus", "1");
   }
 
   private static JsonNode read(String json) {
@@ -149,7 +161,7 @@ public final class CremaOnSpark {
   }
 
   /** The rows of the sources of a phase; null where the engine reads files. */
-  private Dataset<Row> source(String phase) {
+  Dataset<Row> rows(String phase) {
     Plan.Source source = plan.streamed(phase);
     return source == null ? null : Sources.load(spark, source);
   }

@@ -39,7 +39,7 @@ final class Gang {
   }
 
   /** What a barrier stage cannot live with. */
-  private static void refuse(SparkConf conf, int size) {
+  static void refuse(SparkConf conf, int size) {
     if (conf.getBoolean("spark.speculation", false))
       throw new CremaException("spark.speculation starts a second copy of a slow task, and a gang has each rank once: set it to false");
     if (conf.getBoolean("spark.dynamicAllocation.enabled", false))

@@ -70,7 +70,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     for (Stream stream : streams) stream.send(engine, rows.next());
     JsonNode ready = engine.await("ready");
     say(rank, "has " + ready.path("rows").asLong() + " rows");
-    engine.send(world(engine, rank, host, context));
+    engine.send(world(engine, host, context));
     return relay(engine, rank);
   }
 
@@ -87,7 +87,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
   }
 
   /** The one exchange: where each engine is, and of which version. */
-  private Order world(Engine engine, int rank, String host, BarrierTaskContext context) {
+  private Order world(Engine engine, String host, BarrierTaskContext context) {
     JsonNode hello = engine.hello();
     String[] engines = context.allGather(String.join("\t", host, hello.path("port").asText(), hello.path("version").asText()));
     String[] head = engines[0].split("\t");
@@ -95,8 +95,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
       if (!other.split("\t")[2].equals(head[2]))
         throw new CremaException("the engines are of different versions: " + String.join(", ", engines).replace('\t', ' ') + ": ship one with --files");
     String connection = "mpi".equalsIgnoreCase(work.options().text("connection")) ? "MPI" : "TCP";
-    return new Order("world").value("rank", rank).value("size", engines.length).text("address", head[0] + ":" + head[1]).text("secret", secret)
-        .value("connection", connection);
+    return new Order("world").text("address", head[0] + ":" + head[1]).text("secret", secret).value("connection", connection);
   }
 
   private List<String> relay(Engine engine, int rank) throws IOException {
