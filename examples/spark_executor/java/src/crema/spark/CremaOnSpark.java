@@ -122,6 +122,14 @@ public final class CremaOnSpark {
     return spark.createDataFrame(parts(table).mapPartitions(scoring::features), featureSchema(options.blobs()));
   }
 
+  /** Rows with what {@link CremaModel} adds to them. They are computed twice, once for the engine: nobody holds a partition in memory. */
+  Dataset<Row> featuresBeside(Dataset<Row> rows, StructType schema) {
+    Table table = Table.of(Sources.select(rows, source(Plan.TEST, rows)), source(Plan.TEST, rows), false, functions.struct("*"));
+    JavaRDD<Row> whole = table.rows().toJavaRDD();
+    int carried = table.columns().size();
+    return spark.createDataFrame(whole.zipPartitions(whole.mapPartitions(scoring(table)::features), (row, answer) -> new Beside(row, answer, carried)), schema);
+  }
+
   static StructType featureSchema(List<String> blobs) {
     StructType schema = new StructType().add("SampleID", DataTypes.StringType, false);
     for (String blob : blobs) schema = schema.add(blob, DataTypes.createArrayType(DataTypes.FloatType, false), false);

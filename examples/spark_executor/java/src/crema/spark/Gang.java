@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.security.SecureRandom;
-import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -99,12 +98,14 @@ final class Gang {
       Object done = Feed.of(spark, size, rows).rdd().barrier().<String>mapPartitions(task, false, ClassTag$.MODULE$.apply(String.class)).collect();
       watching.settle();
       curve.putAll(validation.value());
-      return checked((String[]) done);
+      return JSON.readTree(((String[]) done)[0]);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new CremaException("the driver was interrupted", e);
     } catch (RuntimeException e) {
       throw reason(watching, e);
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
     } catch (Exception e) {  // Scala throws checked exceptions unannounced: SparkException is one
       throw reason(watching, new CremaException(e.getMessage(), e));
     } finally {
@@ -121,16 +122,6 @@ final class Gang {
       Thread.currentThread().interrupt();
     }
     return String.valueOf(sparks.getMessage()).contains("cancelled") ? sparks : watching.culprit(sparks);
-  }
-
-  /** All ranks end with the same weights, or something is badly wrong. */
-  private JsonNode checked(String[] lines) throws IOException {
-    List<JsonNode> done = new ArrayList<>();
-    for (String line : lines) done.add(JSON.readTree(line));
-    for (int rank = 1; rank < done.size(); ++rank)
-      if (!done.get(rank).path("weights").equals(done.get(0).path("weights")))
-        throw new CremaException("rank " + rank + " ended with other weights than rank 0: please report this, with the solver and the net");
-    return done.get(0);
   }
 
   /** Waits for executors in place of Spark, which would do it silently and in steps of 15 seconds. */

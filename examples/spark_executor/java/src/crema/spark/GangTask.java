@@ -70,7 +70,8 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     for (Stream stream : streams) stream.send(engine, rows.next());
     JsonNode ready = engine.await("ready");
     say(rank, "has " + ready.path("rows").asLong() + " rows");
-    engine.send(world(engine, host, context));
+    boolean alone = context.getTaskInfos().length * work.options().devices() == 1;
+    if (!alone) engine.send(world(engine, host, context));
     return relay(engine, rank);
   }
 

@@ -67,6 +67,14 @@ final class Storage {
     rename(files, part, to);
   }
 
+  /** Copies a file from one place to another. */
+  void copy(Path from, Path to) throws IOException {
+    FileSystem files = to.getFileSystem(configuration);
+    Path part = part(to);
+    if (!FileUtil.copy(from.getFileSystem(configuration), from, files, part, false, configuration)) throw new IOException(from + " cannot be copied to " + part);
+    rename(files, part, to);
+  }
+
   /** Writes a small text file. */
   void write(String text, Path to) throws IOException {
     FileSystem files = to.getFileSystem(configuration);

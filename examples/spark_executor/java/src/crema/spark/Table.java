@@ -26,9 +26,10 @@ record Table(Dataset<Row> rows, List<Column> columns) {
 
   /**
    * @param labels whether labels have to be there: features can be extracted without
+   * @param carried more columns, which stay behind those
    * @throws CremaException for a column that is missing or cannot be used, with what to do
    */
-  static Table of(Dataset<Row> rows, Plan.Source source, boolean labels) {
+  static Table of(Dataset<Row> rows, Plan.Source source, boolean labels, org.apache.spark.sql.Column... carried) {
     List<org.apache.spark.sql.Column> selected = new ArrayList<>();
     List<Column> columns = new ArrayList<>();
     List<String> names = Arrays.asList(rows.columns());
@@ -41,6 +42,7 @@ record Table(Dataset<Row> rows, List<Column> columns) {
       add(rows, wanted.name(), wanted.types(), selected, columns);
     }
     if (names.contains("id")) add(rows, "id", List.of("STRING"), selected, columns);
+    selected.addAll(Arrays.asList(carried));
     return new Table(rows.select(selected.toArray(new org.apache.spark.sql.Column[0])), columns);
   }
 
