@@ -136,6 +136,21 @@ public final class CremaOnSpark {
     return schema;
   }
 
+  /** What a training will take: ranks, steps, memory, disk. */
+  public String outlook() {
+    return new Outlook(this).text();
+  }
+
+  /** Whether the executors are fit for it: a line for each. */
+  public static String doctor(SparkSession spark, Options options) {
+    return Doctor.report(spark, options);
+  }
+
+  /** The options, a line for each. */
+  public static String help() {
+    return Options.help();
+  }
+
   Plan plan() {
     return plan;
   }
@@ -289,7 +304,7 @@ public final class CremaOnSpark {
     try {
       Options options = Options.parse(arguments);
       if (options.flag("help")) {
-        System.out.print(Options.help());
+        System.out.print(help());
         return;
       }
       spark = SparkSession.builder().appName("crema").getOrCreate();
@@ -305,13 +320,13 @@ public final class CremaOnSpark {
 
   private static void run(SparkSession spark, Options options) {
     if (options.flag("doctor")) {
-      System.out.print(Doctor.report(spark, options));
+      System.out.print(doctor(spark, options));
       return;
     }
     CremaOnSpark crema = new CremaOnSpark(spark, options);
     boolean features = !options.blobs().isEmpty();
     if (options.flag("plan")) {
-      System.out.print(new Outlook(crema).text());
+      System.out.print(crema.outlook());
       return;
     }
     if (!options.flag("train") && !options.flag("test") && !features) throw new CremaException("nothing to do: give -train, -test or -features, -plan or -doctor");

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The Spark adapter on real executors: training, scoring, features, faults, pipelines; all cases share one application.
+
+    adapter_test.py ENGINE JAR [--master=local-cluster[2,1,1024]] [TEST ...]       with a python3 that has pyspark
+
+The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
+"""
+import contextlib, io, os, random, re, signal, subprocess, sys, tempfile, threading, time, unittest
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+sys.path[:0] = [str(here.parent.parent / "examples" / "spark_executor" / "python"), str(here.parent / "program")]
+os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+import pyspark
+
+os.environ.setdefault("SPARK_HOME", os.path.dirname(pyspark.__file__))
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.sql import SparkSession, functions as F
+
+from crema_spark import CremaError, CremaOnSpark
+from crema_spark.ml import CremaEstimator, CremaModel
+from small_job import NET, SOLVER, write_data
+
+engine, jar = map(os.path.abspath, sys.argv[1:3])
+master = next((a.split("=", 1)[1] for a in sys.argv[3:] if a.startswith("--master=")), "local-cluster[2,1,1024]")
+ROWS, TEST_ROWS = 330, 130
+
+LAYER = """layer { name: "data" type: "MemoryData" top: "data" top: "label" include { phase: %s } source_class: "com.yahoo.ml.caffe.ImageDataFrame"
+  transform_param { scale: 0.00390625 } memory_data_param { source: "%s" batch_size: %d channels: 1 height: 12 width: 12 } }
+"""
+
+
+def images(count, seed):
+    """Rows (id, data, label)."""
+    r = random.Random(seed)
+    for i in range(count):
+        label = i % 4
+        yield "%08d" % i, bytearray(r.randrange(120) + 80 * ((y >= 6) * 2 + (x >= 6) == label) for y in range(12) for x in range(12)), label
+
+
+def engines():
+    """The engine processes that run now, by id."""
+    found = []
+    for p in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (p / "cmdline").read_text().split("\0")
+            if words[0].endswith("/" + os.path.basename(engine)) and len(words) > 1 and words[1].startswith("--dir="):
+                found.append(int(p.name))
+    return sorted(found)
+
+
+def litter():
+    """Folders of engines."""
+    return {p for root in ("/tmp", scratch) for p in Path(root).glob("crema-*")}
+
+
+def setUpModule():
+    global folder, scratch, spark, train, test, before, temporary
+    temporary = tempfile.TemporaryDirectory()
+    folder = Path(temporary.name)
+    scratch = folder / "local"
+    scratch.mkdir()
+    before = litter()
+    spark = (SparkSession.builder.master(master).appName("adapter test")
+             .config("spark.jars", jar).config("spark.files", engine).config("spark.ui.enabled", "false")
+             .config("spark.local.dir", str(scratch)).config("spark.executor.heartbeatInterval", "1s")
+             .config("spark.driver.memory", "512m").config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")
+             .getOrCreate())
+    spark.sparkContext.setLogLevel("ERROR")
+    schema = "id string, data binary, label int"
+    spark.createDataFrame(list(images(ROWS, 1)), schema).repartition(3).write.parquet(str(folder / "train"))
+    spark.createDataFrame(list(images(TEST_ROWS, 2)), schema).coalesce(1).write.parquet(str(folder / "test"))
+    train, test = (spark.read.parquet(str(folder / name)) for name in ("train", "test"))
+    net = NET[NET.index('layer { name: "conv"'):]
+    sources = "".join(LAYER % (phase, f"file:{folder / name}", batch) for phase, name, batch in (("TRAIN", "train", 16), ("TEST", "test", 50)))
+    (folder / "net.prototxt").write_text('name: "small"\n' + sources + net)
+    write_data(folder)
+    (folder / "files_net.prototxt").write_text(NET)
+
+
+def tearDownModule():
+    spark.stop()
+    temporary.cleanup()
+
+
+def solver(name="solver", max_iter=120, snapshot=0, test_interval=40, net="net.prototxt"):
+    path = folder / f"{name}.prototxt"
+    text = SOLVER.format(max_iter=max_iter, snapshot=snapshot, prefix=name).replace("net.prototxt", net)
+    path.write_text(re.sub(r"test_iter: 20 test_interval: \d+", f"test_iter: 3 test_interval: {test_interval}", text))
+    return str(path)
+
+
+def crema(model="model", **options):
+    defaults = {"conf": solver(), "model": f"file:{folder}/out/{model}.caffemodel", "clusterSize": 2, "threads": 1, "silence": 3, "deadline": 10}
+    return CremaOnSpark(spark, **{**defaults, **options})
+
+
+class Training(unittest.TestCase):
+    def test_curve_scores_features(self):
+        job = crema()
+        curve = job.trainWithValidation()
+        rows = curve.collect()
+        self.assertEqual(curve.columns[0], "iteration")
+        self.assertEqual([r.iteration for r in rows], [40, 80, 120][: len(rows)])
+        self.assertGreaterEqual(len(rows), 2)
+        scores = job.test()
+        self.assertGreater(scores["accuracy"], 0.95)
+        self.assertEqual(scores, job.test(test))
+        features = job.features(features="ip", label="label")
+        self.assertEqual(features.columns, ["SampleID", "ip", "label"])
+        found = {r.SampleID: r for r in features.collect()}
+        self.assertEqual(len(found), TEST_ROWS)
+        labels = {r.id: r.label for r in test.select("id", "label").collect()}
+        right = sum(max(range(4), key=list(r.ip).__getitem__) == labels[k] for k, r in found.items())
+        self.assertAlmostEqual(right / TEST_ROWS, scores["accuracy"], places=5)
+        self.assertTrue(all(list(r.label) == [labels[k]] for k, r in found.items()))
+        unlabelled = job.features(test.drop("label"), features="ip")
+        self.assertEqual({r.SampleID: r.ip for r in unlabelled.collect()}, {k: r.ip for k, r in found.items()})
+
+    def test_same_bits_as_frames_files_and_retries(self):
+        """Two executors, given DataFrames; the same again, from the sources of the net; both the same bits."""
+        crema("a").train(train)
+        crema("b", persistent=True).train()
+        a, b = ((folder / "out" / f"{n}.caffemodel").read_bytes() for n in "ab")
+        self.assertEqual(a, b)
+
+    def test_one_engine_two_replicas(self):
+        crema("two", clusterSize=1, devices=2).train(train)
+        crema("four").train(train)
+        two, four = ((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("two", "four"))
+        self.assertEqual(two, four)
+
+    def test_files(self):
+        job = crema("files", conf=solver("files", net="files_net.prototxt"), data_root=str(folder))
+        job.train()
+        self.assertGreater(job.test()["accuracy"], 0.95)
+        self.assertEqual(job.features(features="ip").count(), 330)
+
+    def test_strategies(self):
+        for strategy in ("local_sgd", "easgd", "downpour", "bounded_delay"):
+            with self.subTest(strategy):
+                job = crema(strategy, strategy=strategy, tau=4)
+                job.trainWithValidation(train, test)
+                self.assertGreater(job.test()["accuracy"], 0.8)
+
+    def test_resume_and_finetune(self):
+        whole = crema("whole", conf=solver("whole", 100, 50))
+        whole.train(train)
+        state = folder / "out" / "whole_iter_50.solverstate"
+        crema("resumed", conf=solver("resumed", 100), snapshot=f"file:{state}").train(train)
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("whole", "resumed")))
+        crema("tuned", conf=solver("tuned", 1), weights=f"file:{folder}/out/whole.caffemodel").train(train)
+        self.assertGreater(crema("tuned").test()["accuracy"], 0.95)
+
+    def test_pipeline(self):
+        stage = CremaEstimator(conf=solver("pipeline"), model=f"file:{folder}/out/pipeline.caffemodel", features="ip", options=["-clusterSize", "2", "-threads", "1"])
+        stage.write().overwrite().save(str(folder / "stage"))
+        again = CremaEstimator.load(str(folder / "stage"))
+        self.assertEqual(again.getOrDefault("features"), "ip")
+        model = Pipeline(stages=[again]).fit(train)
+        model.write().overwrite().save(str(folder / "pipeline"))
+        (folder / "out" / "pipeline.caffemodel").unlink()  # the saved model has its own
+        out = PipelineModel.load(str(folder / "pipeline")).transform(test)
+        self.assertEqual(out.columns, ["id", "data", "label", "ip", "prediction"])
+        self.assertGreater(out.where("label = prediction").count() / TEST_ROWS, 0.95)
+
+
+class Before(unittest.TestCase):
+    """What is refused before anything trains, each with one sentence."""
+
+    def refused(self, says, call, *arguments, **options):
+        with self.assertRaises(CremaError) as caught:
+            call(*arguments, **options)
+        self.assertIn(says, str(caught.exception))
+
+    def test_rows(self):
+        job = crema(retries=0)
+        self.refused("no column 'label'", job.train, train.drop("label"))
+        self.refused("cast it", job.train, train.withColumn("data", F.lit("text")))
+        self.refused("is null in row", job.train, train.withColumn("label", F.when(F.col("label") != 3, F.col("label"))))
+        self.refused("too few for -clusterSize 2", job.train, train.limit(1))
+        self.refused("has no rows", job.trainWithValidation, train, test.where("false"))
+        self.refused("144", job.train, train.withColumn("data", F.substring("data", 1, 100)))
+
+    def test_options(self):
+        self.refused("no such option", crema(clusterSise=2).train)
+        self.refused("infiniband", crema(connection="infiniband").train)
+        self.refused("an option of CaffeOnSpark's tools", crema(imageRoot="x").train)
+        self.refused("no such file", crema(conf="nowhere.prototxt").train)
+        self.refused("has no such blob", crema().features, test, features="ip,nothing")
+        self.refused("no such file", crema("never").test)
+        self.refused("-clusterSize 9 needs", crema(clusterSize=9, slots_deadline=1).train)
+
+    def test_plan_and_doctor(self):
+        plan = crema().plan()
+        for word in ("ranks", "epochs", "330 rows", "memoryOverhead", "disk"):
+            self.assertIn(word, plan)
+        report = crema().doctor()
+        self.assertEqual(len(report.strip().splitlines()), 2, report)
+        self.assertEqual(report.count(": good"), 2, report)
+
+
+class Faults(unittest.TestCase):
+    def when_engines_run(self, do, count=2, after=1.0):
+        def wait():
+            end = time.time() + 60
+            while len(engines()) < count and time.time() < end:
+                time.sleep(0.02)
+            time.sleep(after)
+            do(engines())
+        thread = threading.Thread(target=wait)
+        thread.start()
+        return thread
+
+    def long_job(self, name, **options):
+        return crema(name, conf=solver(name, 4000, 200, 100000), **options)
+
+    def test_killed_engine_is_replaced_with_the_same_bits(self):
+        self.long_job("calm").train(train)
+        state = folder / "out" / "killed_iter_600.solverstate"
+        def kill(ids):
+            end = time.time() + 60
+            while not state.exists() and time.time() < end:
+                time.sleep(0.02)
+            os.kill(engines()[-1], signal.SIGKILL)
+        thread = self.when_engines_run(kill, after=0)
+        self.long_job("killed").train(train)
+        thread.join()
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("calm", "killed")))
+
+    def test_the_culprit_is_named(self):
+        thread = self.when_engines_run(lambda ids: os.kill(ids[-1], signal.SIGKILL))
+        start = time.time()
+        with self.assertRaises(CremaError) as caught:
+            self.long_job("culprit", retries=0).train(train)
+        thread.join()
+        self.assertIn("ended by signal 9", str(caught.exception))
+
+    def test_a_stopped_engine(self):
+        thread = self.when_engines_run(lambda ids: os.kill(ids[-1], signal.SIGSTOP))
+        with self.assertRaises(CremaError) as caught:
+            self.long_job("stopped", retries=0).train(train)
+        thread.join()
+        self.assertRegex(str(caught.exception), r"rank \d")
+
+    def test_cancelled(self):
+        thread = self.when_engines_run(lambda ids: spark.sparkContext.cancelAllJobs())
+        with self.assertRaises(Exception) as caught:
+            self.long_job("cancelled", retries=3).train(train)
+        thread.join()
+        self.assertIn("cancel", str(caught.exception).lower())
+
+    def tearDown(self):
+        end = time.time() + 10
+        while (engines() or litter() - before) and time.time() < end:
+            time.sleep(0.1)
+        self.assertEqual(engines(), [])
+        self.assertEqual(litter() - before, set())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v"] + [a for a in sys.argv[3:] if not a.startswith("--master=")])
