@@ -10,7 +10,7 @@ final class Beside implements Iterator<Row> {
   private final Iterator<Row> rows, answers;
   private final int carried;
 
-  /** @param carried the column of {@code rows} that holds the row to carry */
+  /** @param carried the column of {@code rows} that holds the row to carry; the one before it is the row's id */
   Beside(Iterator<Row> rows, Iterator<Row> answers, int carried) {
     this.rows = rows;
     this.answers = answers;
@@ -20,13 +20,18 @@ final class Beside implements Iterator<Row> {
   @Override
   public boolean hasNext() {
     boolean more = rows.hasNext();
-    if (more != answers.hasNext()) throw new CremaException("the rows were others when they were read again: cache the DataFrame before transform()");
+    if (more != answers.hasNext()) throw otherRows();
     return more;
+  }
+
+  private static CremaException otherRows() {
+    return new CremaException("the rows were others when they were read again: cache the DataFrame before transform()");
   }
 
   @Override
   public Row next() {
-    Row row = rows.next().getStruct(carried), answer = answers.next();
+    Row both = rows.next(), row = both.getStruct(carried), answer = answers.next();
+    if (!both.getString(carried - 1).equals(answer.getString(0))) throw otherRows();
     Object[] values = new Object[row.length() + answer.length()];
     for (int i = 0; i < row.length(); ++i) values[i] = row.get(i);
     for (int i = 1; i < answer.length(); ++i) values[row.length() + i - 1] = answer.get(i);  // without SampleID

@@ -114,9 +114,7 @@ public final class CremaOnSpark {
   }
 
   public Dataset<Row> features(Dataset<Row> rows) {
-    if (options.blobs().isEmpty()) throw new CremaException("-features is missing: the blobs to extract, of " + String.join(", ", plan.blobs()));
-    for (String blob : options.blobs())
-      if (!plan.blobs().contains(blob)) throw new CremaException("-features " + blob + ": the test net has no such blob, only " + String.join(", ", plan.blobs()));
+    checkBlobs();
     Table table = rows == null ? null : Table.of(rows, source(Plan.TEST, rows), false);
     Scoring scoring = scoring(table);
     return spark.createDataFrame(parts(table).mapPartitions(scoring::features), featureSchema(options.blobs()));
@@ -124,10 +122,16 @@ public final class CremaOnSpark {
 
   /** Rows with what {@link CremaModel} adds to them. They are computed twice, once for the engine: nobody holds a partition in memory. */
   Dataset<Row> featuresBeside(Dataset<Row> rows, StructType schema) {
-    Table table = Table.of(Sources.select(rows, source(Plan.TEST, rows)), source(Plan.TEST, rows), false, functions.struct("*"));
+    Table table = Table.of(rows, source(Plan.TEST, rows), false, functions.struct("*").as("crema row")).fingerprinted();
     JavaRDD<Row> whole = table.rows().toJavaRDD();
     int carried = table.columns().size();
     return spark.createDataFrame(whole.zipPartitions(whole.mapPartitions(scoring(table)::features), (row, answer) -> new Beside(row, answer, carried)), schema);
+  }
+
+  private void checkBlobs() {
+    if (options.blobs().isEmpty()) throw new CremaException("-features is missing: the blobs to extract, of " + String.join(", ", plan.blobs()));
+    for (String blob : options.blobs())
+      if (!plan.blobs().contains(blob)) throw new CremaException("-features " + blob + ": the test net has no such blob, only " + String.join(", ", plan.blobs()));
   }
 
   static StructType featureSchema(List<String> blobs) {
@@ -203,6 +207,7 @@ public final class CremaOnSpark {
     if (rows != null) deal(rows, source(Plan.TRAIN, rows), streams, dealt, kept);
     if (validation != null && plan.tests()) deal(validation, source(Plan.TEST, validation), streams, dealt, kept);
     try {
+      storage.makeFolder(model.getParent());
       Resume resume = resume(model);
       Gang gang = new Gang(context, work.withWeights(resume == null ? weights() : List.of()), plan, size);
       JsonNode done = gang.train(streams, dealt, model, resume);
@@ -217,7 +222,7 @@ public final class CremaOnSpark {
 
   private void deal(Dataset<Row> rows, Plan.Source source, List<Stream> streams, List<JavaRDD<Row>> dealt, List<Dataset<Row>> kept) {
     Table table = Table.of(rows, source, true);
-    if (options.flag("persistent")) {
+    if (options.flag("persistent") || table.shuffled()) {  // positions hold for one layout of the rows
       table = new Table(table.rows().persist(StorageLevel.DISK_ONLY()), table.columns());
       kept.add(table.rows());
     }
@@ -330,6 +335,8 @@ public final class CremaOnSpark {
       return;
     }
     if (!options.flag("train") && !options.flag("test") && !features) throw new CremaException("nothing to do: give -train, -test or -features, -plan or -doctor");
+    if (features) crema.checkBlobs();  // hours before they are needed
+    for (String name : new String[] {features ? "output" : "", "curve"}) crema.checkFree(name);
     if (options.flag("train")) {
       Dataset<Row> curve = crema.trainWithValidation();
       for (Row row : curve.collectAsList()) System.out.println(line(row));
@@ -342,6 +349,16 @@ public final class CremaOnSpark {
       if (!features) crema.save(text.toString());
     }
     if (features) write(crema.features(), options.text("output", "output"), options);
+  }
+
+  /** Spark writes no table over another. */
+  private void checkFree(String option) {
+    String place = option.equals("output") ? options.text("output", "output") : options.text(option);
+    try {
+      if (place != null && storage.exists(storage.place(place))) throw new CremaException("-" + option + " " + storage.place(place) + " is there already: remove it, or name another");
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   private static String line(Row row) {

@@ -52,6 +52,7 @@ final class Engine implements AutoCloseable {
   private final BlockingQueue<JsonNode> events = new LinkedBlockingQueue<>();
   private final Deque<String> tail = new ArrayDeque<>();
   private final List<Thread> readers = new ArrayList<>();
+  private final List<SocketChannel> connections = new ArrayList<>();
   private JsonNode hello;
   private volatile JsonNode fail;
   private volatile String killed;  // why this side ended the engine
@@ -154,10 +155,11 @@ final class Engine implements AutoCloseable {
     throw failure();
   }
 
-  /** A connection to the row socket. */
+  /** A connection to the row socket, which is closed with the engine. */
   SocketChannel connect() {
     try {
-      return SocketChannel.open(UnixDomainSocketAddress.of(hello.path("rows").asText()));
+      connections.add(SocketChannel.open(UnixDomainSocketAddress.of(hello.path("rows").asText())));
+      return connections.get(connections.size() - 1);
     } catch (IOException e) {
       throw failure();
     }
@@ -298,6 +300,13 @@ final class Engine implements AutoCloseable {
       process.waitFor(5, TimeUnit.SECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
+    }
+    for (SocketChannel connection : connections) {
+      try {
+        connection.close();
+      } catch (IOException e) {
+        // it is gone anyway
+      }
     }
     Storage.wipe(folder);
     if (hello != null) {

@@ -91,7 +91,8 @@ final class Gang {
     spark.sc().register(validation, "crema validation");
     String id = HexFormat.of().formatHex(random, 0, 4);  // of this attempt; too little of the secret to be of use
     Watching watching = new Watching(id, progress, validation);
-    GangTask task = new GangTask(work, streams, secret, model.toString(), resume, progress, validation);
+    Work now = resume == null ? work : work.withWeights(List.of());
+    GangTask task = new GangTask(now, streams, secret, model.toString(), resume, progress, validation);
     spark.sc().addSparkListener(watching);
     spark.sc().setLocalProperty(Watching.ATTEMPT, id);
     try {
@@ -131,7 +132,7 @@ final class Gang {
       int slots = spark.maxNumConcurrentTasks(spark.resourceProfileManager().defaultResourceProfile());
       if (slots >= wanted) return;
       if (System.nanoTime() > end)
-        throw new CremaException("-clusterSize " + wanted + " needs as many free slots of " + spark.conf().get("spark.task.cpus", "1") + " cores, and there are "
+        throw new CremaException("-clusterSize " + wanted + " needs as many slots of " + spark.conf().get("spark.task.cpus", "1") + " cores, and there are "
             + slots + " after " + seconds + " s: add executors or cores, or lower -clusterSize or spark.task.cpus");
       if (slots != said) CremaOnSpark.say("waiting for executors: " + slots + " of " + wanted + " slots are there");
       said = slots;

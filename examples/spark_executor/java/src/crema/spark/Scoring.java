@@ -27,10 +27,7 @@ record Scoring(Work work, List<Column> columns, int size) implements Serializabl
     Engine engine = start();
     Order job = work.order(engine, TaskContext.get(), "TEST", size);
     engine.send(columns == null ? job : job.message("stream", new Order("").value("phase", "TEST")));
-    if (columns != null)
-      try (SocketChannel channel = engine.connect()) {
-        send(engine, channel, rows);
-      }
+    if (columns != null) send(engine, engine.connect(), rows);
     JsonNode test = engine.await("test");
     engine.finish();
     return List.of(test.toString()).iterator();

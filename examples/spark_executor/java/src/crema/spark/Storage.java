@@ -49,6 +49,10 @@ final class Storage {
     return path.getFileSystem(configuration).exists(path);
   }
 
+  void makeFolder(Path folder) throws IOException {
+    folder.getFileSystem(configuration).mkdirs(folder);
+  }
+
   /** A copy of a file in a local folder, under {@code name}. */
   File download(Path from, File folder, String name) throws IOException {
     File to = new File(folder, name);

@@ -19,17 +19,13 @@ record Stream(String phase, List<Column> columns, Deal deal, long total) impleme
 
   /** Sends an engine its rows, each with its position behind its columns. */
   void send(Engine engine, Iterator<Row> rows) {
-    try (var channel = engine.connect()) {
-      engine.writing(() -> {
-        RowWriter writer = new RowWriter(channel, number(), columns);
-        while (rows.hasNext()) {
-          Row row = rows.next();
-          writer.write(row.getLong(columns.size()), row);
-        }
-        writer.end();
-      });
-    } catch (java.io.IOException e) {
-      throw engine.failure();
-    }
+    engine.writing(() -> {
+      RowWriter writer = new RowWriter(engine.connect(), number(), columns);
+      while (rows.hasNext()) {
+        Row row = rows.next();
+        writer.write(row.getLong(columns.size()), row);
+      }
+      writer.end();
+    });
   }
 }

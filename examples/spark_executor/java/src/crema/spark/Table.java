@@ -88,6 +88,31 @@ record Table(Dataset<Row> rows, List<Column> columns) {
     return sqlType(Column.Type.valueOf(type));
   }
 
+  /**
+   * Whether the rows pass through a shuffle on their way here: then a second look at them may find them in another order, or
+   * dealt to partitions otherwise.
+   */
+  boolean shuffled() {
+    return rows.queryExecution().executedPlan().toString().contains("Exchange");
+  }
+
+  /**
+   * These rows, each known by a hash of the columns that the engine reads: its id. What comes behind them stays. Rows that come
+   * out of a shuffle are put into an order, so that two readings agree.
+   */
+  Table fingerprinted() {
+    List<Column> kept = columns.stream().filter(c -> !c.name().equals("id")).toList();
+    org.apache.spark.sql.Column[] read = kept.stream().map(c -> col("`" + c.name() + "`")).toArray(org.apache.spark.sql.Column[]::new);
+    List<org.apache.spark.sql.Column> selected = new ArrayList<>(Arrays.asList(read));
+    selected.add(xxhash64(read).cast("string").as("id"));
+    for (String name : rows.columns())
+      if (columns.stream().noneMatch(c -> c.name().equals(name))) selected.add(col("`" + name + "`"));
+    List<Column> all = new ArrayList<>(kept);
+    all.add(new Column("id", Column.Type.STRING));
+    Dataset<Row> known = rows.select(selected.toArray(new org.apache.spark.sql.Column[0]));
+    return new Table(shuffled() ? known.sortWithinPartitions("id") : known, all);
+  }
+
   /** These rows with their positions in the whole data set as a last column, and how many there are. */
   Numbered numbered() {
     Dataset<Row> counts = rows.select(spark_partition_id().as("partition")).groupBy("partition").count();

@@ -2,9 +2,7 @@
 package crema.spark;
 
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
 import org.apache.spark.ExceptionFailure;
 import org.apache.spark.ExecutorLostFailure;
 import org.apache.spark.TaskFailedReason;
@@ -21,7 +19,7 @@ final class Watching extends SparkListener {
 
   private final String attempt;
   private final LastLines progress, validation;
-  private final Set<Integer> stages = new HashSet<>();
+  private int stage = -1;  // of the gang; those before it make its rows
   private final List<TaskFailedReason> failures = new ArrayList<>();
   private int running;
   private String printed = "";
@@ -36,17 +34,17 @@ final class Watching extends SparkListener {
   @Override
   public synchronized void onJobStart(SparkListenerJobStart job) {
     if (attempt.equals(job.properties().getProperty(ATTEMPT)))
-      CollectionConverters.asJava(job.stageIds()).forEach(id -> stages.add((Integer) id));
+      for (Object id : CollectionConverters.asJava(job.stageIds())) stage = Math.max(stage, (Integer) id);
   }
 
   @Override
   public synchronized void onTaskStart(SparkListenerTaskStart task) {
-    if (stages.contains(task.stageId())) ++running;
+    if (task.stageId() == stage) ++running;
   }
 
   @Override
   public synchronized void onTaskEnd(SparkListenerTaskEnd task) {
-    if (!stages.contains(task.stageId())) return;
+    if (task.stageId() != stage) return;
     --running;
     if (task.reason() instanceof TaskFailedReason failed) failures.add(failed);
     note(task.taskInfo().accumulables());
