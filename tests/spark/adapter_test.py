@@ -6,7 +6,7 @@
 
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
-import contextlib, io, os, random, re, signal, subprocess, sys, tempfile, threading, time, unittest
+import contextlib, os, random, re, signal, struct, sys, tempfile, threading, time, unittest, zlib
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
@@ -40,6 +40,14 @@ def images(count, seed):
         yield "%08d" % i, bytearray(r.randrange(120) + 80 * ((y >= 6) * 2 + (x >= 6) == label) for y in range(12) for x in range(12)), label
 
 
+def png(pixels):
+    """12 x 12 grey pixels as a PNG."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    lines = b"".join(b"\0" + bytes(pixels[i:i + 12]) for i in range(0, 144, 12))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
 def engines():
     """The engine processes that run now, by id."""
     found = []
@@ -56,6 +64,17 @@ def litter():
     return {p for root in ("/tmp", scratch) for p in Path(root).glob("crema-*")}
 
 
+def executors():
+    """The processes of the executors, by id."""
+    found = []
+    for p in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (p / "cmdline").read_text().split("\0")
+            if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words and spark.sparkContext.applicationId in words:
+                found.append(int(p.name))
+    return sorted(found)
+
+
 def setUpModule():
     global folder, scratch, spark, train, test, before, temporary
     temporary = tempfile.TemporaryDirectory()
@@ -63,11 +82,16 @@ def setUpModule():
     scratch = folder / "local"
     scratch.mkdir()
     before = litter()
+    script = folder / "gpus.sh"
+    script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["7"]}'\n""")
+    script.chmod(0o755)
+    GPUS = {"spark.worker.resource.gpu.amount": "1", "spark.worker.resource.gpu.discoveryScript": str(script),
+            "spark.executor.resource.gpu.amount": "1", "spark.task.resource.gpu.amount": "1"}
     spark = (SparkSession.builder.master(master).appName("adapter test")
              .config("spark.jars", jar).config("spark.files", engine).config("spark.ui.enabled", "false")
              .config("spark.local.dir", str(scratch)).config("spark.executor.heartbeatInterval", "1s")
              .config("spark.driver.memory", "512m").config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")
-             .getOrCreate())
+             .config(map=GPUS if master.startswith("local-cluster") else {}).getOrCreate())
     spark.sparkContext.setLogLevel("ERROR")
     schema = "id string, data binary, label int"
     spark.createDataFrame(list(images(ROWS, 1)), schema).repartition(3).write.parquet(str(folder / "train"))
@@ -167,6 +191,65 @@ class Training(unittest.TestCase):
         self.assertGreater(out.where("label = prediction").count() / TEST_ROWS, 0.95)
 
 
+class Sources(unittest.TestCase):
+    """Each way in which rows come ends with the weights that raw rows give."""
+
+    @classmethod
+    def setUpClass(cls):
+        crema("raw").train(train)
+        cls.raw = (folder / "out" / "raw.caffemodel").read_bytes()
+
+    def same(self, name, layer, rows=None, **options):
+        net = (folder / "net.prototxt").read_text()
+        (folder / f"{name}_net.prototxt").write_text(re.sub(r"layer \{ .*?\n.*?\n(?=layer \{ name: \"data\")", layer.replace("\\", "\\\\") + "\n", net, count=1))
+        crema(name, conf=solver(name, net=f"{name}_net.prototxt"), **options).train(*[rows] if rows else [])
+        self.assertEqual((folder / "out" / f"{name}.caffemodel").read_bytes(), self.raw)
+
+    def layer(self, source, source_class="ImageDataFrame", more=""):
+        return (LAYER % ("TRAIN", source, 16)).replace("ImageDataFrame", source_class).replace("width: 12", "width: 12 " + more).rstrip()
+
+    def test_encoded(self):
+        encode = F.udf(png, "binary")
+        self.same("png", self.layer("", more="image_encoded: true"), train.withColumn("data", encode("data")))
+
+    def test_numbers(self):
+        numbers = F.udf(lambda pixels: [float(p) for p in pixels], "array<double>")
+        self.same("numbers", self.layer(""), train.withColumn("data", numbers("data")).withColumn("label", F.col("label").cast("string")))
+
+    def test_out_of_a_shuffle(self):
+        job = crema("shuffled")
+        job.train(train.orderBy(F.rand(1)).repartition(3))
+        self.assertGreater(job.test(test.repartition(2))["accuracy"], 0.95)
+
+    def test_columns_of_other_names(self):
+        train.selectExpr("data as image", "label + 1 as class").write.format("orc").save(str(folder / "orc"))
+        select = 'dataframe_format: "orc" dataframe_column_select: "image as data" dataframe_column_select: "class - 1 as label"'
+        self.same("renamed", self.layer(f"file:{folder}/orc", more=select))
+
+    def test_cos_data(self):
+        layer = """layer { name: "data" type: "CoSData" top: "data" top: "label" include { phase: TRAIN } source_class: "com.yahoo.ml.caffe.DataFrameSource"
+  cos_data_param { source: "file:%s" batch_size: 16 top { name: "data" type: RAW_IMAGE channels: 1 height: 12 width: 12 transform_param { scale: 0.00390625 } } top { name: "label" type: INT channels: 1 sample_num_axes: 0 } } }""" % (folder / "train")
+        self.same("cos", layer)
+
+    def test_sequence_file(self):
+        jvm = spark._jvm
+        def key(*values):
+            out = jvm.java.io.ByteArrayOutputStream()
+            stream = jvm.java.io.ObjectOutputStream(out)
+            stream.writeObject(jvm.scala.Tuple2(*values))
+            stream.flush()
+            return bytearray(out.toByteArray())
+        rows = train.select("id", "label", "data").collect()
+        pairs = [(key(r.id, str(r.label)), bytearray(png(r.data))) for r in rows]
+        spark.sparkContext.parallelize(pairs, 3).saveAsSequenceFile(str(folder / "sequence"))
+        self.same("sequence", self.layer(f"file:{folder}/sequence", "SeqImageDataSource", "image_encoded: true"))
+
+    def test_transform_of_shuffled_rows(self):
+        stage = CremaEstimator(conf=solver("shuffle"), model=f"file:{folder}/out/shuffle.caffemodel", features="ip", options=["-clusterSize", "2", "-threads", "1"])
+        out = stage.fit(train).transform(test.repartition(2)).select("label", "prediction")
+        self.assertGreater(out.where("label = prediction").count() / TEST_ROWS, 0.95)
+
+
 class Before(unittest.TestCase):
     """What is refused before anything trains, each with one sentence."""
 
@@ -200,6 +283,8 @@ class Before(unittest.TestCase):
         report = crema().doctor()
         self.assertEqual(len(report.strip().splitlines()), 2, report)
         self.assertEqual(report.count(": good"), 2, report)
+        if master.startswith("local-cluster"):
+            self.assertEqual(report.count("GPUs 7"), 2, report)
 
 
 class Faults(unittest.TestCase):
@@ -217,8 +302,11 @@ class Faults(unittest.TestCase):
     def long_job(self, name, **options):
         return crema(name, conf=solver(name, 4000, 200, 100000), **options)
 
+    @classmethod
+    def setUpClass(cls):
+        crema("calm", conf=solver("calm", 4000, 200, 100000)).train(train)
+
     def test_killed_engine_is_replaced_with_the_same_bits(self):
-        self.long_job("calm").train(train)
         state = folder / "out" / "killed_iter_600.solverstate"
         def kill(ids):
             end = time.time() + 60
@@ -229,6 +317,12 @@ class Faults(unittest.TestCase):
         self.long_job("killed").train(train)
         thread.join()
         self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("calm", "killed")))
+
+    def test_killed_executor(self):
+        thread = self.when_engines_run(lambda ids: os.kill(executors()[-1], signal.SIGKILL))
+        self.long_job("executor").train(train)
+        thread.join()
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("calm", "executor")))
 
     def test_the_culprit_is_named(self):
         thread = self.when_engines_run(lambda ids: os.kill(ids[-1], signal.SIGKILL))

@@ -128,7 +128,8 @@ public final class CremaOnSpark {
     return spark.createDataFrame(whole.zipPartitions(whole.mapPartitions(scoring(table)::features), (row, answer) -> new Beside(row, answer, carried)), schema);
   }
 
-  private void checkBlobs() {
+  /** Whether -features names blobs that there are. */
+  void checkBlobs() {
     if (options.blobs().isEmpty()) throw new CremaException("-features is missing: the blobs to extract, of " + String.join(", ", plan.blobs()));
     for (String blob : options.blobs())
       if (!plan.blobs().contains(blob)) throw new CremaException("-features " + blob + ": the test net has no such blob, only " + String.join(", ", plan.blobs()));
@@ -153,6 +154,10 @@ public final class CremaOnSpark {
   /** The options, a line for each. */
   public static String help() {
     return Options.help();
+  }
+
+  Storage storage() {
+    return storage;
   }
 
   Plan plan() {
@@ -300,8 +305,6 @@ public final class CremaOnSpark {
     return new Scoring(work.withWeights(List.of(present(model, "-model").toString())), table == null ? null : table.columns(), size);
   }
 
-  // --- the command line
-
   /** spark-submit's entry. Ends with status 1 and one sentence when something is wrong. */
   public static void main(String[] arguments) {
     SparkSession spark = null;
@@ -313,7 +316,7 @@ public final class CremaOnSpark {
         return;
       }
       spark = SparkSession.builder().appName("crema").getOrCreate();
-      run(spark, options);
+      new CommandLine(spark, options).run();
     } catch (CremaException e) {
       say(e.getMessage());
       status = 1;
@@ -321,61 +324,5 @@ public final class CremaOnSpark {
       if (spark != null) spark.stop();
     }
     if (status != 0) System.exit(status);
-  }
-
-  private static void run(SparkSession spark, Options options) {
-    if (options.flag("doctor")) {
-      System.out.print(doctor(spark, options));
-      return;
-    }
-    CremaOnSpark crema = new CremaOnSpark(spark, options);
-    boolean features = !options.blobs().isEmpty();
-    if (options.flag("plan")) {
-      System.out.print(crema.outlook());
-      return;
-    }
-    if (!options.flag("train") && !options.flag("test") && !features) throw new CremaException("nothing to do: give -train, -test or -features, -plan or -doctor");
-    if (features) crema.checkBlobs();  // hours before they are needed
-    for (String name : new String[] {features ? "output" : "", "curve"}) crema.checkFree(name);
-    if (options.flag("train")) {
-      Dataset<Row> curve = crema.trainWithValidation();
-      for (Row row : curve.collectAsList()) System.out.println(line(row));
-      if (options.flag("curve")) write(curve.coalesce(1), options.text("curve"), options);
-    }
-    if (options.flag("test")) {
-      StringBuilder text = new StringBuilder();
-      crema.test().forEach((name, value) -> text.append(name).append(": ").append(value).append('\n'));
-      System.out.print(text);
-      if (!features) crema.save(text.toString());
-    }
-    if (features) write(crema.features(), options.text("output", "output"), options);
-  }
-
-  /** Spark writes no table over another. */
-  private void checkFree(String option) {
-    String place = option.equals("output") ? options.text("output", "output") : options.text(option);
-    try {
-      if (place != null && storage.exists(storage.place(place))) throw new CremaException("-" + option + " " + storage.place(place) + " is there already: remove it, or name another");
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private static String line(Row row) {
-    StringBuilder s = new StringBuilder("validation");
-    for (int i = 0; i < row.length(); ++i) s.append(i == 0 ? " " : ", ").append(row.schema().fieldNames()[i]).append(' ').append(row.get(i));
-    return s.toString();
-  }
-
-  private void save(String text) {
-    try {
-      storage.write(text, storage.place(options.text("output", "output")));
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private static void write(Dataset<Row> rows, String place, Options options) {
-    rows.write().format(options.text("outputFormat", "json")).save(place);
   }
 }

@@ -10,7 +10,9 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
+import java.nio.channels.WritableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -165,20 +167,29 @@ final class Engine implements AutoCloseable {
     }
   }
 
-  /** Writes rows; an engine that takes none for a minute is ended. */
-  interface Writing {
-    void run() throws IOException;
-  }
+  /** The way in of a connection; an engine that takes nothing for a minute is ended. */
+  WritableByteChannel sink(SocketChannel connection) {
+    return new WritableByteChannel() {
+      @Override
+      public int write(ByteBuffer bytes) throws IOException {
+        writingSince = System.nanoTime();
+        try {
+          return connection.write(bytes);
+        } finally {
+          writingSince = 0;
+        }
+      }
 
-  void writing(Writing rows) {
-    writingSince = System.nanoTime();
-    try {
-      rows.run();
-    } catch (IOException e) {
-      throw failure();
-    } finally {
-      writingSince = 0;
-    }
+      @Override
+      public boolean isOpen() {
+        return connection.isOpen();
+      }
+
+      @Override
+      public void close() throws IOException {
+        connection.close();
+      }
+    };
   }
 
   /** A thread that ends the engine when {@code cancelled}, or when it hangs; it also frees a thread that waits for the engine. */

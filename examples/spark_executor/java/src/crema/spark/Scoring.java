@@ -53,11 +53,13 @@ record Scoring(Work work, List<Column> columns, int size) implements Serializabl
   }
 
   private void send(Engine engine, SocketChannel channel, Iterator<Row> rows) {
-    engine.writing(() -> {
-      RowWriter writer = new RowWriter(channel, 1, columns == null ? List.of() : columns);
+    try {
+      RowWriter writer = new RowWriter(engine.sink(channel), 1, columns == null ? List.of() : columns);
       for (long position = 0; columns != null && rows.hasNext(); ++position) writer.write(position, rows.next());
       writer.end();
-    });
+    } catch (IOException e) {
+      throw engine.failure();
+    }
   }
 
   /** The engine's rows; after the last, its end. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package crema.spark;
 
+import java.io.IOException;
 import java.io.Serializable;
 import java.util.Iterator;
 import java.util.List;
@@ -19,13 +20,15 @@ record Stream(String phase, List<Column> columns, Deal deal, long total) impleme
 
   /** Sends an engine its rows, each with its position behind its columns. */
   void send(Engine engine, Iterator<Row> rows) {
-    engine.writing(() -> {
-      RowWriter writer = new RowWriter(engine.connect(), number(), columns);
+    try {
+      RowWriter writer = new RowWriter(engine.sink(engine.connect()), number(), columns);
       while (rows.hasNext()) {
         Row row = rows.next();
         writer.write(row.getLong(columns.size()), row);
       }
       writer.end();
-    });
+    } catch (IOException e) {
+      throw engine.failure();
+    }
   }
 }
