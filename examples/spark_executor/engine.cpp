@@ -99,7 +99,8 @@ void check_stream(const JobOrder& job, const StreamOrder& order, const RowTable&
 void check_streams(const JobOrder& job, const SolverSpec& solver, const std::vector<RowStream>& streams) {
   for (const StreamOrder& order : job.stream) {
     const RowStream* const stream = find(streams, order.phase);
-    if (!stream || stream->table->size() != order.rows)
+    const bool any = order.rows < 0 && job.mode != Mode::train;
+    if (!stream || (!any && stream->table->size() != order.rows))
       throw DataError(cat(stream ? stream->table->size() : 0, " rows came for phase ", name_of(order.phase),
                           ", ", order.rows, " were announced"));
     if (job.mode != Mode::train) continue;

@@ -26,7 +26,7 @@ inline std::span<const EnumName> enum_names<Connection>() {
 /// A stream of rows that will come.
 struct StreamOrder {
   crema::Phase phase = crema::Phase::train;
-  std::int64_t rows = 0, total = 0;  // of this engine, of all
+  std::int64_t rows = -1, total = 0;  // of this engine (-1: the host does not know), of all
   crema::Message other = {};
   friend bool operator==(const StreamOrder&, const StreamOrder&) = default;
 };

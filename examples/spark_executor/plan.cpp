@@ -2,6 +2,7 @@
 // Mode PLAN: what a job will need, without its data.
 #include <set>
 
+#include "crema/spec/text_printer.hpp"
 #include "engine.hpp"
 
 using namespace crema;
@@ -70,7 +71,8 @@ class Planning {
         .add("iter_size", solver_.iter_size)
         .add("snapshot", solver_.snapshot)
         .add("snapshot_prefix", name_of_file(solver_.snapshot_prefix))
-        .add("solver_mode", solver_.solver_mode == SolverMode::gpu ? "GPU" : "CPU");
+        .add("solver_mode", solver_.solver_mode == SolverMode::gpu ? "GPU" : "CPU")
+        .add("solver", print(whole_solver()));
     std::vector<Json> sources;
     const std::pair<const NetSpec&, Phase> nets[] = {{train_, Phase::train}, {test_, Phase::test}};
     for (const auto& [net, phase] : nets)
@@ -94,6 +96,18 @@ class Planning {
       for (const std::string& top : layer.top)
         if (seen.insert(top).second) names.push_back(top);
     return names;
+  }
+
+  /// With its nets inside: one file for every machine.
+  SolverSpec whole_solver() const {
+    SolverSpec s = solver_;
+    s.snapshot_prefix = name_of_file(s.snapshot_prefix);
+    for (const std::string& path : s.test_net)
+      s.test_net_param.push_back(detail::read_named_net(s, path, options_));
+    if (s.net) s.net_param = train_;
+    if (s.train_net) s.train_net_param = train_;
+    s.net.reset(), s.train_net.reset(), s.test_net.clear();
+    return s;
   }
 
   void build(Json& event) {

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+package crema.spark;
+
+import java.io.Serializable;
+
+/**
+ * How rows are dealt to engines: the row at position p goes to rank {@code first + (p / block) % (ranks - first)}, rank r lives in
+ * engine r / ranksHere; with block 0 all rows go to engine 0.
+ */
+record Deal(long block, int first, int size, int ranksHere) implements Serializable {
+  private int dealt() {
+    return size * ranksHere - first;
+  }
+
+  /** The engine of a row, as an SQL expression of its position. */
+  String engine(String position) {
+    if (block == 0) return "0";
+    return String.format("cast((%d + (%s div %dL) %% %d) div %d as int)", first, position, block, dealt(), ranksHere);
+  }
+
+  /** How many of so many rows an engine gets. */
+  long rowsOf(int engine, long total) {
+    if (block == 0) return engine == 0 ? total : 0;
+    long turn = block * dealt(), rows = 0;
+    for (int rank = Math.max(first, engine * ranksHere); rank < (engine + 1) * ranksHere; ++rank)
+      rows += total / turn * block + Math.max(0, Math.min(block, total % turn - (rank - first) * block));
+    return rows;
+  }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+package crema.spark;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.util.Set;
+import org.apache.hadoop.fs.Path;
+import org.apache.spark.SparkFiles;
+
+/** Asks an engine on the driver's machine what a job will need: nobody else reads prototxt. */
+final class Planner {
+  private final Options options;
+  private final Storage storage;
+  private final int size;
+
+  Planner(Options options, Storage storage, int size) {
+    this.options = options;
+    this.storage = storage;
+    this.size = size;
+  }
+
+  /** @param roots folders that data layers may read; the solver's own is added to them */
+  Plan plan(Set<String> roots) throws IOException {
+    java.nio.file.Path folder = Files.createTempDirectory("crema-plan-");
+    try (Engine engine = Engine.start(Work.program(options.text("engine")), folder.toFile(), null, 0, "the driver")) {
+      File solver = file(options.required("conf", "the solver's prototxt"), folder.toFile());
+      roots.add(solver.getParent());
+      Order job = options.describe(new Order("job").value("mode", "PLAN").value("size", size)).text("solver", solver.getPath()).texts("data_root", roots);
+      if (options.flag("net")) job.text("net", file(options.text("net"), folder.toFile()).getPath());
+      engine.send(job);
+      JsonNode event = engine.await("plan");
+      engine.finish();
+      return Plan.of(event);
+    } finally {
+      Storage.wipe(folder);
+    }
+  }
+
+  /** A prototxt on this machine: where the name says, among the files shipped with the job, or a copy of a remote one. */
+  private File file(String name, File folder) throws IOException {
+    for (String local : new String[] {name, SparkFiles.get(name)})
+      if (new File(local).isFile()) return new File(local).getAbsoluteFile();
+    Path place = storage.place(name);
+    if (!storage.exists(place)) throw new CremaException(name + ": no such file, here or under --files");
+    return storage.download(place, folder, place.getName());
+  }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+package crema.spark;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.Serializable;
+import java.net.InetAddress;
+import java.nio.channels.SocketChannel;
+import java.util.Collections;
+import java.util.Iterator;
+import java.util.List;
+import java.util.NoSuchElementException;
+import org.apache.spark.TaskContext;
+import org.apache.spark.sql.Row;
+
+/**
+ * TEST and FEATURES: tasks that know nothing of each other, an engine for each partition. A partition's rows go to the engine's
+ * disk, then its answers stream back.
+ *
+ * @param columns of the rows; null where the data layers read files and each engine takes its part of them
+ * @param size how many parts files have
+ */
+record Scoring(Work work, List<Column> columns, int size) implements Serializable {
+  /** Sums over a partition's samples: the event {@code test} as one line, or none for no rows. */
+  Iterator<String> test(Iterator<Row> rows) throws IOException {
+    if (columns != null && !rows.hasNext()) return Collections.emptyIterator();
+    Engine engine = start();
+    Order job = work.order(engine, TaskContext.get(), "TEST", size);
+    engine.send(columns == null ? job : job.message("stream", new Order("").value("phase", "TEST")));
+    if (columns != null) send(engine, engine.connect(), rows);
+    JsonNode test = engine.await("test");
+    engine.finish();
+    return List.of(test.toString()).iterator();
+  }
+
+  /** A row with SampleID and the blobs for each that comes in, in their order. */
+  Iterator<Row> features(Iterator<Row> rows) throws IOException {
+    if (columns != null && !rows.hasNext()) return Collections.emptyIterator();
+    Engine engine = start();
+    Order job = work.order(engine, TaskContext.get(), "FEATURES", size).texts("feature", work.options().blobs());
+    engine.send(job.message("stream", new Order("").value("phase", "TEST")));
+    SocketChannel channel = engine.connect();
+    send(engine, channel, rows);
+    try {
+      return new Answers(engine, new RowReader(channel));
+    } catch (IOException e) {
+      throw engine.failure();
+    }
+  }
+
+  private Engine start() throws IOException {
+    return work.start(TaskContext.get(), null, InetAddress.getLocalHost().getHostName());
+  }
+
+  private void send(Engine engine, SocketChannel channel, Iterator<Row> rows) {
+    try {
+      RowWriter writer = new RowWriter(engine.sink(channel), 1, columns == null ? List.of() : columns);
+      for (long position = 0; columns != null && rows.hasNext(); ++position) writer.write(position, rows.next());
+      writer.end();
+    } catch (IOException e) {
+      throw engine.failure();
+    }
+  }
+
+  /** The engine's rows; after the last, its end. */
+  private static final class Answers implements Iterator<Row> {
+    private final Engine engine;
+    private final RowReader reader;
+    private Row next;
+    private boolean ended;
+
+    Answers(Engine engine, RowReader reader) {
+      this.engine = engine;
+      this.reader = reader;
+    }
+
+    @Override
+    public boolean hasNext() {
+      if (next == null && !ended) {
+        try {
+          next = reader.next();
+        } catch (IOException e) {
+          throw engine.failure();
+        }
+        if (next == null) {
+          ended = true;
+          engine.finish();
+          engine.close();
+        }
+      }
+      return next != null;
+    }
+
+    @Override
+    public Row next() {
+      if (!hasNext()) throw new NoSuchElementException();
+      Row row = next;
+      next = null;
+      return row;
+    }
+  }
+}

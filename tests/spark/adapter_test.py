@@ -1,0 +1,358 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The Spark adapter on real executors: training, scoring, features, faults, pipelines; all cases share one application.
+
+    adapter_test.py ENGINE JAR [--master=local-cluster[2,1,1024]] [TEST ...]       with a python3 that has pyspark
+
+The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
+"""
+import contextlib, os, random, re, signal, struct, sys, tempfile, threading, time, unittest, zlib
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+sys.path[:0] = [str(here.parent.parent / "examples" / "spark_executor" / "python"), str(here.parent / "program")]
+os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+import pyspark
+
+os.environ.setdefault("SPARK_HOME", os.path.dirname(pyspark.__file__))
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.sql import SparkSession, functions as F
+
+from crema_spark import CremaError, CremaOnSpark
+from crema_spark.ml import CremaEstimator, CremaModel
+from small_job import NET, SOLVER, write_data
+
+engine, jar = map(os.path.abspath, sys.argv[1:3])
+master = next((a.split("=", 1)[1] for a in sys.argv[3:] if a.startswith("--master=")), "local-cluster[2,1,1024]")
+ROWS, TEST_ROWS = 330, 130
+
+LAYER = """layer { name: "data" type: "MemoryData" top: "data" top: "label" include { phase: %s } source_class: "com.yahoo.ml.caffe.ImageDataFrame"
+  transform_param { scale: 0.00390625 } memory_data_param { source: "%s" batch_size: %d channels: 1 height: 12 width: 12 } }
+"""
+
+
+def images(count, seed):
+    """Rows (id, data, label)."""
+    r = random.Random(seed)
+    for i in range(count):
+        label = i % 4
+        yield "%08d" % i, bytearray(r.randrange(120) + 80 * ((y >= 6) * 2 + (x >= 6) == label) for y in range(12) for x in range(12)), label
+
+
+def png(pixels):
+    """12 x 12 grey pixels as a PNG."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    lines = b"".join(b"\0" + bytes(pixels[i:i + 12]) for i in range(0, 144, 12))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def engines():
+    """The engine processes that run now, by id."""
+    found = []
+    for p in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (p / "cmdline").read_text().split("\0")
+            if words[0].endswith("/" + os.path.basename(engine)) and len(words) > 1 and words[1].startswith("--dir="):
+                found.append(int(p.name))
+    return sorted(found)
+
+
+def litter():
+    """Folders of engines."""
+    return {p for root in ("/tmp", scratch) for p in Path(root).glob("crema-*")}
+
+
+def executors():
+    """The processes of the executors, by id."""
+    found = []
+    for p in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (p / "cmdline").read_text().split("\0")
+            if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words and spark.sparkContext.applicationId in words:
+                found.append(int(p.name))
+    return sorted(found)
+
+
+def setUpModule():
+    global folder, scratch, spark, train, test, before, temporary
+    temporary = tempfile.TemporaryDirectory()
+    folder = Path(temporary.name)
+    scratch = folder / "local"
+    scratch.mkdir()
+    before = litter()
+    script = folder / "gpus.sh"
+    script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["7"]}'\n""")
+    script.chmod(0o755)
+    GPUS = {"spark.worker.resource.gpu.amount": "1", "spark.worker.resource.gpu.discoveryScript": str(script),
+            "spark.executor.resource.gpu.amount": "1", "spark.task.resource.gpu.amount": "1"}
+    spark = (SparkSession.builder.master(master).appName("adapter test")
+             .config("spark.jars", jar).config("spark.files", engine).config("spark.ui.enabled", "false")
+             .config("spark.local.dir", str(scratch)).config("spark.executor.heartbeatInterval", "1s")
+             .config("spark.driver.memory", "512m").config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")
+             .config(map=GPUS if master.startswith("local-cluster") else {}).getOrCreate())
+    spark.sparkContext.setLogLevel("ERROR")
+    schema = "id string, data binary, label int"
+    spark.createDataFrame(list(images(ROWS, 1)), schema).repartition(3).write.parquet(str(folder / "train"))
+    spark.createDataFrame(list(images(TEST_ROWS, 2)), schema).coalesce(1).write.parquet(str(folder / "test"))
+    train, test = (spark.read.parquet(str(folder / name)) for name in ("train", "test"))
+    net = NET[NET.index('layer { name: "conv"'):]
+    sources = "".join(LAYER % (phase, f"file:{folder / name}", batch) for phase, name, batch in (("TRAIN", "train", 16), ("TEST", "test", 50)))
+    (folder / "net.prototxt").write_text('name: "small"\n' + sources + net)
+    write_data(folder)
+    (folder / "files_net.prototxt").write_text(NET)
+
+
+def tearDownModule():
+    spark.stop()
+    temporary.cleanup()
+
+
+def solver(name="solver", max_iter=120, snapshot=0, test_interval=40, net="net.prototxt"):
+    path = folder / f"{name}.prototxt"
+    text = SOLVER.format(max_iter=max_iter, snapshot=snapshot, prefix=name).replace("net.prototxt", net)
+    path.write_text(re.sub(r"test_iter: 20 test_interval: \d+", f"test_iter: 3 test_interval: {test_interval}", text))
+    return str(path)
+
+
+def crema(model="model", **options):
+    defaults = {"conf": solver(), "model": f"file:{folder}/out/{model}.caffemodel", "clusterSize": 2, "threads": 1, "silence": 3, "deadline": 10}
+    return CremaOnSpark(spark, **{**defaults, **options})
+
+
+class Training(unittest.TestCase):
+    def test_curve_scores_features(self):
+        job = crema()
+        curve = job.trainWithValidation()
+        rows = curve.collect()
+        self.assertEqual(curve.columns[0], "iteration")
+        self.assertEqual([r.iteration for r in rows], [40, 80, 120][: len(rows)])
+        self.assertGreaterEqual(len(rows), 2)
+        scores = job.test()
+        self.assertGreater(scores["accuracy"], 0.95)
+        self.assertEqual(scores, job.test(test))
+        features = job.features(features="ip", label="label")
+        self.assertEqual(features.columns, ["SampleID", "ip", "label"])
+        found = {r.SampleID: r for r in features.collect()}
+        self.assertEqual(len(found), TEST_ROWS)
+        labels = {r.id: r.label for r in test.select("id", "label").collect()}
+        right = sum(max(range(4), key=list(r.ip).__getitem__) == labels[k] for k, r in found.items())
+        self.assertAlmostEqual(right / TEST_ROWS, scores["accuracy"], places=5)
+        self.assertTrue(all(list(r.label) == [labels[k]] for k, r in found.items()))
+        unlabelled = job.features(test.drop("label"), features="ip")
+        self.assertEqual({r.SampleID: r.ip for r in unlabelled.collect()}, {k: r.ip for k, r in found.items()})
+
+    def test_same_bits_as_frames_files_and_retries(self):
+        """Two executors, given DataFrames; the same again, from the sources of the net; both the same bits."""
+        crema("a").train(train)
+        crema("b", persistent=True).train()
+        a, b = ((folder / "out" / f"{n}.caffemodel").read_bytes() for n in "ab")
+        self.assertEqual(a, b)
+
+    def test_one_engine_two_replicas(self):
+        crema("two", clusterSize=1, devices=2).train(train)
+        crema("four").train(train)
+        two, four = ((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("two", "four"))
+        self.assertEqual(two, four)
+
+    def test_files(self):
+        job = crema("files", conf=solver("files", net="files_net.prototxt"), data_root=str(folder))
+        job.train()
+        self.assertGreater(job.test()["accuracy"], 0.95)
+        self.assertEqual(job.features(features="ip").count(), 330)
+
+    def test_strategies(self):
+        for strategy in ("local_sgd", "easgd", "downpour", "bounded_delay"):
+            with self.subTest(strategy):
+                job = crema(strategy, strategy=strategy, tau=4)
+                job.trainWithValidation(train, test)
+                self.assertGreater(job.test()["accuracy"], 0.8)
+
+    def test_resume_and_finetune(self):
+        whole = crema("whole", conf=solver("whole", 100, 50))
+        whole.train(train)
+        state = folder / "out" / "whole_iter_50.solverstate"
+        crema("resumed", conf=solver("resumed", 100), snapshot=f"file:{state}").train(train)
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("whole", "resumed")))
+        crema("tuned", conf=solver("tuned", 1), weights=f"file:{folder}/out/whole.caffemodel").train(train)
+        self.assertGreater(crema("tuned").test()["accuracy"], 0.95)
+
+    def test_pipeline(self):
+        stage = CremaEstimator(conf=solver("pipeline"), model=f"file:{folder}/out/pipeline.caffemodel", features="ip", options=["-clusterSize", "2", "-threads", "1"])
+        stage.write().overwrite().save(str(folder / "stage"))
+        again = CremaEstimator.load(str(folder / "stage"))
+        self.assertEqual(again.getOrDefault("features"), "ip")
+        model = Pipeline(stages=[again]).fit(train)
+        model.write().overwrite().save(str(folder / "pipeline"))
+        (folder / "out" / "pipeline.caffemodel").unlink()  # the saved model has its own
+        out = PipelineModel.load(str(folder / "pipeline")).transform(test)
+        self.assertEqual(out.columns, ["id", "data", "label", "ip", "prediction"])
+        self.assertGreater(out.where("label = prediction").count() / TEST_ROWS, 0.95)
+
+
+class Sources(unittest.TestCase):
+    """Each way in which rows come ends with the weights that raw rows give."""
+
+    @classmethod
+    def setUpClass(cls):
+        crema("raw").train(train)
+        cls.raw = (folder / "out" / "raw.caffemodel").read_bytes()
+
+    def same(self, name, layer, rows=None, **options):
+        net = (folder / "net.prototxt").read_text()
+        (folder / f"{name}_net.prototxt").write_text(re.sub(r"layer \{ .*?\n.*?\n(?=layer \{ name: \"data\")", layer.replace("\\", "\\\\") + "\n", net, count=1))
+        crema(name, conf=solver(name, net=f"{name}_net.prototxt"), **options).train(*[rows] if rows else [])
+        self.assertEqual((folder / "out" / f"{name}.caffemodel").read_bytes(), self.raw)
+
+    def layer(self, source, source_class="ImageDataFrame", more=""):
+        return (LAYER % ("TRAIN", source, 16)).replace("ImageDataFrame", source_class).replace("width: 12", "width: 12 " + more).rstrip()
+
+    def test_encoded(self):
+        encode = F.udf(png, "binary")
+        self.same("png", self.layer("", more="image_encoded: true"), train.withColumn("data", encode("data")))
+
+    def test_numbers(self):
+        numbers = F.udf(lambda pixels: [float(p) for p in pixels], "array<double>")
+        self.same("numbers", self.layer(""), train.withColumn("data", numbers("data")).withColumn("label", F.col("label").cast("string")))
+
+    def test_out_of_a_shuffle(self):
+        job = crema("shuffled")
+        job.train(train.orderBy(F.rand(1)).repartition(3))
+        self.assertGreater(job.test(test.repartition(2))["accuracy"], 0.95)
+
+    def test_columns_of_other_names(self):
+        train.selectExpr("data as image", "label + 1 as class").write.format("orc").save(str(folder / "orc"))
+        select = 'dataframe_format: "orc" dataframe_column_select: "image as data" dataframe_column_select: "class - 1 as label"'
+        self.same("renamed", self.layer(f"file:{folder}/orc", more=select))
+
+    def test_cos_data(self):
+        layer = """layer { name: "data" type: "CoSData" top: "data" top: "label" include { phase: TRAIN } source_class: "com.yahoo.ml.caffe.DataFrameSource"
+  cos_data_param { source: "file:%s" batch_size: 16 top { name: "data" type: RAW_IMAGE channels: 1 height: 12 width: 12 transform_param { scale: 0.00390625 } } top { name: "label" type: INT channels: 1 sample_num_axes: 0 } } }""" % (folder / "train")
+        self.same("cos", layer)
+
+    def test_sequence_file(self):
+        jvm = spark._jvm
+        def key(*values):
+            out = jvm.java.io.ByteArrayOutputStream()
+            stream = jvm.java.io.ObjectOutputStream(out)
+            stream.writeObject(jvm.scala.Tuple2(*values))
+            stream.flush()
+            return bytearray(out.toByteArray())
+        rows = train.select("id", "label", "data").collect()  # one file: the order in which a folder lists its files is its own
+        pairs = [(key(r.id, str(r.label)), bytearray(png(r.data))) for r in rows]
+        spark.sparkContext.parallelize(pairs, 1).saveAsSequenceFile(str(folder / "sequence"))
+        self.same("sequence", self.layer(f"file:{folder}/sequence", "SeqImageDataSource", "image_encoded: true"))
+
+    def test_transform_of_shuffled_rows(self):
+        stage = CremaEstimator(conf=solver("shuffle"), model=f"file:{folder}/out/shuffle.caffemodel", features="ip", options=["-clusterSize", "2", "-threads", "1"])
+        out = stage.fit(train).transform(test.repartition(2)).select("label", "prediction")
+        self.assertGreater(out.where("label = prediction").count() / TEST_ROWS, 0.95)
+
+
+class Before(unittest.TestCase):
+    """What is refused before anything trains, each with one sentence."""
+
+    def refused(self, says, call, *arguments, **options):
+        with self.assertRaises(CremaError) as caught:
+            call(*arguments, **options)
+        self.assertIn(says, str(caught.exception))
+
+    def test_rows(self):
+        job = crema(retries=0)
+        self.refused("no column 'label'", job.train, train.drop("label"))
+        self.refused("cast it", job.train, train.withColumn("data", F.lit("text")))
+        self.refused("is null in row", job.train, train.withColumn("label", F.when(F.col("label") != 3, F.col("label"))))
+        self.refused("too few for -clusterSize 2", job.train, train.limit(1))
+        self.refused("has no rows", job.trainWithValidation, train, test.where("false"))
+        self.refused("144", job.train, train.withColumn("data", F.substring("data", 1, 100)))
+
+    def test_options(self):
+        self.refused("no such option", crema(clusterSise=2).train)
+        self.refused("infiniband", crema(connection="infiniband").train)
+        self.refused("an option of CaffeOnSpark's tools", crema(imageRoot="x").train)
+        self.refused("no such file", crema(conf="nowhere.prototxt").train)
+        self.refused("has no such blob", crema().features, test, features="ip,nothing")
+        self.refused("no such file", crema("never").test)
+        self.refused("-clusterSize 9 needs", crema(clusterSize=9, slots_deadline=1).train)
+
+    def test_plan_and_doctor(self):
+        plan = crema().plan()
+        for word in ("ranks", "epochs", "330 rows", "memoryOverhead", "disk"):
+            self.assertIn(word, plan)
+        report = crema().doctor()
+        self.assertEqual(len(report.strip().splitlines()), 2, report)
+        self.assertEqual(report.count(": good"), 2, report)
+        if master.startswith("local-cluster"):
+            self.assertEqual(report.count("GPUs 7"), 2, report)
+
+
+class Faults(unittest.TestCase):
+    def when_engines_run(self, do, count=2, after=1.0):
+        def wait():
+            end = time.time() + 60
+            while len(engines()) < count and time.time() < end:
+                time.sleep(0.02)
+            time.sleep(after)
+            do(engines())
+        thread = threading.Thread(target=wait)
+        thread.start()
+        return thread
+
+    def long_job(self, name, **options):
+        return crema(name, conf=solver(name, 4000, 200, 100000), **options)
+
+    @classmethod
+    def setUpClass(cls):
+        crema("calm", conf=solver("calm", 4000, 200, 100000)).train(train)
+
+    def test_killed_engine_is_replaced_with_the_same_bits(self):
+        state = folder / "out" / "killed_iter_600.solverstate"
+        def kill(ids):
+            end = time.time() + 60
+            while not state.exists() and time.time() < end:
+                time.sleep(0.02)
+            os.kill(engines()[-1], signal.SIGKILL)
+        thread = self.when_engines_run(kill, after=0)
+        self.long_job("killed").train(train)
+        thread.join()
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("calm", "killed")))
+
+    def test_killed_executor(self):
+        thread = self.when_engines_run(lambda ids: os.kill(executors()[-1], signal.SIGKILL))
+        self.long_job("executor").train(train)
+        thread.join()
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("calm", "executor")))
+
+    def test_the_culprit_is_named(self):
+        thread = self.when_engines_run(lambda ids: os.kill(ids[-1], signal.SIGKILL))
+        start = time.time()
+        with self.assertRaises(CremaError) as caught:
+            self.long_job("culprit", retries=0).train(train)
+        thread.join()
+        self.assertIn("ended by signal 9", str(caught.exception))
+
+    def test_a_stopped_engine(self):
+        thread = self.when_engines_run(lambda ids: os.kill(ids[-1], signal.SIGSTOP))
+        with self.assertRaises(CremaError) as caught:
+            self.long_job("stopped", retries=0).train(train)
+        thread.join()
+        self.assertRegex(str(caught.exception), r"rank \d")
+
+    def test_cancelled(self):
+        thread = self.when_engines_run(lambda ids: spark.sparkContext.cancelAllJobs())
+        with self.assertRaises(Exception) as caught:
+            self.long_job("cancelled", retries=3).train(train)
+        thread.join()
+        self.assertIn("cancel", str(caught.exception).lower())
+
+    def tearDown(self):
+        end = time.time() + 10
+        while (engines() or litter() - before) and time.time() < end:
+            time.sleep(0.1)
+        self.assertEqual(engines(), [])
+        self.assertEqual(litter() - before, set())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v"] + [a for a in sys.argv[3:] if not a.startswith("--master=")])
