@@ -57,6 +57,7 @@ spark() {
   build crema_executor
   local home jar master to=$PWD
   home=$(realpath "${BUILD:-build}/spark/spark")
+  data=$(realpath "$data")
   # With the engine inside, the jar is all that the cluster needs.
   jar=$(realpath "$build")/crema-spark.jar
   SPARK_HOME=$home bash examples/spark_executor/java/build.sh "$jar" "$build/crema_executor"
@@ -94,11 +95,15 @@ spark() {
   sed 's/batch_size: 64/batch_size: 32/' examples/fashion_mnist/lenet_train_test.prototxt > "$work/lenet_train_test.prototxt"
   cp examples/fashion_mnist/lenet_solver.prototxt "$work/"
   say "training LeNet on two executors, testing it on 10,000 images"
-  local start=$SECONDS
-  (cd "$work" && "$home/bin/spark-submit" --master "$master" --conf spark.cores.max=2 --conf spark.ui.enabled=false --executor-memory 512m \
-    --class crema.spark.CremaOnSpark "$jar" -train -test -conf lenet_solver.prototxt -clusterSize 2 -devices 1 \
-    -data_root "$data" ${SEED:+-seed "$SEED"} -model "file://$to/lenet.caffemodel" -output "file://$work/scores" -progress 10 2> >(
-      tee "$work/stderr" | grep --line-buffered '^crema: ' >&2)) || { tail -n 40 "$work/stderr" >&2; exit 1; }
+  local start=$SECONDS submit
+  cd "$work"
+  setpriv --pdeathsig TERM "$home/bin/spark-submit" --master "$master" --conf spark.cores.max=2 --conf spark.ui.enabled=false --executor-memory 512m \
+    --class crema.spark.CremaOnSpark "$jar" -train -test -conf lenet_solver.prototxt -clusterSize 2 -devices 1 -data_root "$data" ${SEED:+-seed "$SEED"} \
+    -model "file://$work/model/lenet.caffemodel" -output "file://$work/scores" -progress 10 2> >(tee stderr | grep --line-buffered '^crema: ' >&2) < /dev/null &
+  submit=$!
+  servers+=("$submit")
+  wait "$submit" || { tail -n 40 stderr >&2; exit 1; }
+  mv model/lenet.caffemodel "$to/"
   printf 'done in %s s; the weights are in lenet.caffemodel\n' $((SECONDS - start))
 }
 
