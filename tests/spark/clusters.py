@@ -290,12 +290,18 @@ class Cluster:
     def __init__(self, master, folder, environment, conf):
         self.master, self.folder, self.environment, self.conf = master, folder, environment, conf
         self.temporary = folder / "tmp"  # java.io.tmpdir of all its JVMs (of containers: their own folder)
-        self.jobs = 0
+        self.jobs = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """A test that gives up leaves jobs behind."""
+        _stop([job._process for job in self.jobs if job.returncode is None])
 
     def start(self, application, *arguments, main_class=None, conf={}, files=(), deploy_mode="client"):
         """spark-submit, running. `application` is a jar or a Python program."""
-        self.jobs += 1
-        folder = self.folder / f"job{self.jobs}"
+        folder = self.folder / f"job{len(self.jobs) + 1}"
         folder.mkdir()
         command = [self.folder / "spark" / "bin" / "spark-submit", "--master", self.master, "--deploy-mode", deploy_mode]
         for key, value in {**self.conf, **conf}.items():
@@ -304,7 +310,8 @@ class Cluster:
             command += ["--class", main_class]
         if files:
             command += ["--files", ",".join(str(f) for f in files)]
-        return Job(self, [*command, application, *arguments], self.environment, folder, deploy_mode)
+        self.jobs.append(Job(self, [*command, application, *arguments], self.environment, folder, deploy_mode))
+        return self.jobs[-1]
 
     def submit(self, application, *arguments, deadline=180, check=True, **options):
         """spark-submit to its end; unless `check` is off, a status that is not 0 is a failure that shows the outputs."""
@@ -413,7 +420,8 @@ def local_cluster(workers=2, cores=1, memory="1g"):
     """Workers inside the driver's process, executors as processes of their own. Starts and ends with each job."""
     megabytes = int(memory[:-1]) * {"m": 1, "g": 1024}[memory[-1]]
     with _nothing_left(), _workplace(memory) as (folder, environment, conf):
-        yield Cluster(f"local-cluster[{workers},{cores},{megabytes}]", folder, environment, conf)
+        with Cluster(f"local-cluster[{workers},{cores},{megabytes}]", folder, environment, conf) as cluster:
+            yield cluster
 
 
 @contextlib.contextmanager
@@ -453,7 +461,8 @@ def standalone(workers=2, cores=1, memory="1g"):
         cluster.master_process = Process(first.pid)
         cluster.worker_processes = [Process(s.pid) for s in servers[1:]]
         cluster.add_worker = lambda: Process(add_worker().pid)
-        yield cluster
+        with cluster:
+            yield cluster
 
 
 @contextlib.contextmanager
@@ -476,9 +485,10 @@ def yarn(executors=2, cores=1, memory="512m"):
                      "spark.yarn.jars": f"local:{INSTALLED}/spark/jars/*"}
             for key in ("SPARK_LOCAL_IP", "PYSPARK_PYTHON", "JAVA_TOOL_OPTIONS"):  # containers inherit nothing
                 conf |= {f"spark.yarn.appMasterEnv.{key}": environment[key], f"spark.executorEnv.{key}": environment[key]}
-            yield Yarn("yarn", folder, environment, conf, hdfs=hdfs, web=web)
+            with Yarn("yarn", folder, environment, conf, hdfs=hdfs, web=web) as cluster:
+                yield cluster
         finally:
-            # It stops its containers, then itself.
+            # It kills its containers, then itself.
             with contextlib.suppress(OSError):
                 server.stdin.close()
             try:
