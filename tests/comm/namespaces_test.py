@@ -4,6 +4,7 @@
 
     namespaces_test.py WORLD_PEER
 
+With a WORLD_PEER over MPI this also is MPI between two hosts, with no launcher on either.
 Needs root, `ip` and the right to make namespaces; says so and exits with 77 where it cannot run.
 """
 import subprocess, sys, time
@@ -13,6 +14,7 @@ from cable import Cable, CannotLay
 PEER = sys.argv[1]
 SECRET = "a secret for the tests only"
 SILENCE = 1.5  # seconds
+STEPS, SENT = 20, 4 * 300000  # bytes in each
 
 
 def start(cable, rank, address, steps):
@@ -44,9 +46,11 @@ def both(ranks, prefix):
 
 
 def test_world(cable):
-    ranks = world(cable, 20)
+    ranks = world(cable, STEPS)
     assert both(ranks, "done") == ["", ""], "a world across the cable"
-    print("20 steps across the cable")
+    assert [p.returncode for p in ranks] == [0, 0]
+    assert cable.carried() > STEPS * SENT / 2, f"{cable.carried()} bytes: the sums came another way"
+    print(f"{STEPS} steps across the cable")
 
 
 def test_cut(cable):
@@ -59,6 +63,7 @@ def test_cut(cable):
     took = time.monotonic() - cut
     print(f"both ended {took:.1f} s after the cut: {errors}")
     assert took < SILENCE + 8, "within the limit of silence and a margin"
+    assert [p.returncode for p in ranks] == [1, 1]
     for own, error in enumerate(errors):
         assert error and error.startswith(f"rank {1 - own} was lost"), "each names the other"
 
