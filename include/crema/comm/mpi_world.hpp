@@ -56,8 +56,8 @@ inline Interface find_interface(std::string_view own = {}) {
 /// MPI begun and ended on one thread of its own: both may wait for peers for ever, the host does not.
 class MpiProcess {
  public:
-  /// Begins MPI within the deadline, or throws CommError; then MPI is unusable in this process.
-  MpiProcess(const Deadline& deadline, Control* control) : control_(control) {
+  /// Begins MPI within the deadline, or throws CommError; then MPI is unusable in this process. `server` is rank 0's.
+  MpiProcess(const Deadline& deadline, Control* control, const PmiServer* server) : control_(control) {
     ServiceThread thread(
         shared_, +[](Shared& s) { s.work(); }, "MPI_Init");
     thread.detach();
@@ -66,8 +66,11 @@ class MpiProcess {
       return;
     }
     if (control_) control_->failure().check();
-    throw CommError(cat("MPI_Init did not end within ", deadline.seconds(),
-                        " s: MPI cannot be used in this process any more"));
+    const std::string who = server ? server->missing() : std::string();
+    const std::string why =
+        cat(who.empty() ? "MPI_Init did not end" : who + " did not come to MPI_Init", " within ",
+            deadline.seconds(), " s: MPI is of no use in this process any more");
+    throw CommError(control_ ? control_->verdict(why, server ? 0 : 1) : why);  // rank 0 knows more
   }
   /// MPI_Finalize; false when it has not ended in time.
   bool end(double seconds) {
@@ -150,7 +153,7 @@ class MpiWorld {
     world_ = listener ? std::make_unique<World>(o, std::move(*listener)) : std::make_unique<World>(o);
     if (o.size > 1) serve_pmi(o);
     try {
-      process_ = std::make_unique<detail::MpiProcess>(deadline, world_->control());
+      process_ = std::make_unique<detail::MpiProcess>(deadline, world_->control(), server_.get());
     } catch (const CommError& e) {
       world_->report(e.message());
       abandon_start();
@@ -230,8 +233,8 @@ class MpiWorld {
     std::vector<detail::Descriptor> links = world_->take_pmi_links();
     if (o.rank == 0) {
       links[0] = std::move(own);
-      server_ =
-          std::make_unique<detail::PmiServer>(std::move(links), detail::process_mapping(world_->hosts()));
+      server_ = std::make_unique<detail::PmiServer>(
+          std::move(links), detail::process_mapping(world_->hosts()), world_->control());
     } else {
       relay_ = std::make_unique<detail::PmiRelay>(std::move(own), std::move(links[0]));
     }
