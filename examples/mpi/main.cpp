@@ -8,7 +8,8 @@
 //   crema_mpi SOLVER DATA 127.0.0.1:4711 0 2
 //   crema_mpi SOLVER DATA 127.0.0.1:4711 1 2
 //
-// All ranks take batches of the prototxt's size: the global batch is that many times the ranks.
+// All ranks take batches of the prototxt's size: the global batch is that many times the ranks. Of the flags of `crema train`
+// it knows --strategy=NAME, --snapshot=auto, --deadline=SECONDS and --silence=SECONDS.
 #include <crema/caffe/job.hpp>
 #include <crema/comm/mpi_world.hpp>
 #include <crema/cpu/cpu.hpp>
@@ -22,45 +23,90 @@ using namespace crema;
 
 namespace {
 
-void train(MpiWorld& world, const std::string& solver, const std::string& data) {
+struct Flags {
+  std::vector<std::string> words;
+  std::string strategy = "synchronous", snapshot;
+  double deadline = 30, silence = 10;
+};
+Flags read_flags(int argc, char** argv) {
+  Flags f;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i], value = word.substr(std::min(word.size(), word.find('=') + 1));
+    if (word.starts_with("--strategy="))
+      f.strategy = value;
+    else if (word.starts_with("--snapshot="))
+      f.snapshot = value;
+    else if (word.starts_with("--deadline="))
+      f.deadline = std::atof(value.data());
+    else if (word.starts_with("--silence="))
+      f.silence = std::atof(value.data());
+    else
+      f.words.emplace_back(word);
+  }
+  return f;
+}
+
+void train_rank(MpiWorld& world, const Flags& f) {
   Communicator& comm = world.communicator();
   const int cores = std::max(1, allowed_cores() / std::max(1, world.ranks_on_this_host()));
   Cpu cpu({.threads = cores});
+  const SolverSpec solver = read_solver(f.words[0]);
   JobOptions options;
-  options.data_roots = {data};
-  options.shards = shards_of(comm, "synchronous");
+  options.data_roots = {f.words[1]};
+  options.shards = shards_of(comm, f.strategy);
   options.after_step = [&world, step = std::int64_t{0}]() mutable {
     world.world().set_step(++step);  // the beats carry it: a rank that stands still is seen
     return Action::none;
   };
-  Job<float, Cpu> job(cpu, read_solver(solver), all_layers<float, Cpu>(), options,
-                      make_strategy<float, Cpu>(comm, {.name = "synchronous"}));
+  Job<float, Cpu> job(cpu, solver, all_layers<float, Cpu>(), options,
+                      make_strategy<float, Cpu>(comm, {.name = f.strategy}));
   Log log([](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); });
-  if (comm.rank() == 0) job.trainer().add(log);
+  if (comm.rank() == 0) {
+    job.trainer().add(log);
+    const std::string state =
+        f.snapshot == "auto" ? newest_snapshot(solver.snapshot_prefix).state : f.snapshot;
+    if (!state.empty()) {
+      log.line("caffe.cpp:241", "Resuming from " + state);
+      job.trainer().resume(state);
+    }
+  }
   job.trainer().run();
 }
 
+void train(MpiWorld& world, const Flags& f) {
+  try {
+    train_rank(world, f);
+  } catch (const std::exception& e) {
+    world.communicator().fail(e.what());  // the others hear why
+    throw;
+  }
+  world.leave();
+}
+
 int run(int argc, char** argv) {
-  if (argc != 3 && argc != 6) {
-    std::fputs("crema_mpi SOLVER DATA [ADDRESS RANK RANKS]\n", stderr);
+  const Flags f = read_flags(argc, argv);
+  if (f.words.size() != 2 && f.words.size() != 5) {
+    std::fputs("crema_mpi SOLVER DATA [ADDRESS RANK RANKS] [FLAGS]\n", stderr);
     return 2;
   }
-  if (argc == 6) {
+  WorldOptions o;
+  o.deadline = f.deadline;
+  o.silence = f.silence;
+  if (f.words.size() == 5) {
     const char* const secret = std::getenv("CREMA_SECRET");
-    MpiWorld world({.rank = std::atoi(argv[4]),
-                    .size = std::atoi(argv[5]),
-                    .address = argv[3],
-                    .secret = secret ? secret : ""});
-    train(world, argv[1], argv[2]);
-    world.leave();
+    o.secret = secret ? secret : "";
+    o.address = f.words[2];
+    o.rank = std::stoi(f.words[3]);
+    o.size = std::stoi(f.words[4]);
+    MpiWorld world(o);
+    train(world, f);
     return 0;
   }
   int level = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   {
-    MpiWorld world(MPI_COMM_WORLD);
-    train(world, argv[1], argv[2]);
-    world.leave();
+    MpiWorld world(MPI_COMM_WORLD, o);
+    train(world, f);
   }
   MPI_Finalize();
   return 0;

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two hosts with a cable between them, played by two network namespaces: for tests that cut the cable.
+"""Two hosts with a cable between them, played by two network namespaces, each with a host name, semaphores and a /dev/shm
+of its own, so that MPI too believes in two hosts: for tests that cut the cable. Both have one more interface, with an address
+and with nobody behind it.
 
     with Cable() as cable:                       # CannotLay says why there is none: it needs root and `ip`
         subprocess.Popen([*cable.at(0), "program"])      # listens on cable.hosts[0]
         cable.cut()
 """
-import itertools, os, shutil, subprocess
+import itertools, json, os, shutil, subprocess
 
 
 class CannotLay(Exception):
@@ -17,6 +19,9 @@ def ip(*args, check=True):
     if check and run.returncode:
         raise CannotLay(f"ip {' '.join(args)}: {run.stderr.strip()}")
     return run
+
+
+AS_A_HOST = 'hostname "$0" && mount -t tmpfs shm /dev/shm && exec "$@"'
 
 
 class Cable:
@@ -38,8 +43,13 @@ class Cable:
             ip("link", "add", self.names[0], "type", "veth", "peer", "name", self.names[1])
             for name, host in zip(self.names, self.hosts):
                 ip("link", "set", name, "netns", name)
-                for args in (["addr", "add", f"{host}/24", "dev", name], ["link", "set", name, "up"], ["link", "set", "lo", "up"]):
+                ip("-n", name, "link", "add", "aside", "type", "veth", "peer", "name", "nobody")
+                for args in (["addr", "add", "10.213.78.1/24", "dev", "aside"], ["link", "set", "aside", "up"], ["link", "set", "nobody", "up"],
+                             ["addr", "add", f"{host}/24", "dev", name], ["link", "set", name, "up"], ["link", "set", "lo", "up"]):
                     ip("-n", name, *args)
+            run = subprocess.run([*self.at(0), "true"], capture_output=True, text=True)
+            if run.returncode:
+                raise CannotLay(f"no host of its own: {run.stderr.strip()}")
         except CannotLay:
             self.remove()
             raise
@@ -52,7 +62,12 @@ class Cable:
 
     def at(self, end):
         """What a command begins with to run at one end."""
-        return ["ip", "netns", "exec", self.names[end]]
+        name = self.names[end]
+        return ["ip", "netns", "exec", name, "unshare", "--uts", "--ipc", "--mount", "sh", "-c", AS_A_HOST, name]
+
+    def carried(self):
+        """Bytes so far from the first host to the second."""
+        return json.loads(ip("-n", self.names[0], "-j", "-s", "link", "show", "dev", self.names[0]).stdout)[0]["stats64"]["tx"]["bytes"]
 
     def cut(self):
         ip("-n", self.names[1], "link", "set", self.names[1], "down")

@@ -2,22 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world across two hosts, played by two network namespaces with a cable between them; then the cable is cut.
 
-    namespaces_test.py WORLD_PEER
+    namespaces_test.py WORLD_PEER [mpi]
 
+With `mpi`, WORLD_PEER all-reduces over MPI: between two hosts, with no launcher on either.
 Needs root, `ip` and the right to make namespaces; says so and exits with 77 where it cannot run.
 """
-import subprocess, sys, time
+import os, subprocess, sys, time
 
 from cable import Cable, CannotLay
 
-PEER = sys.argv[1]
+PEER, OVER_MPI = sys.argv[1], sys.argv[2:] == ["mpi"]
 SECRET = "a secret for the tests only"
 SILENCE = 1.5  # seconds
+STEPS, SENT = 20, 4 * 300000  # bytes in each
 
 
-def start(cable, rank, address, steps):
+def start(cable, rank, address, steps, environment):
     command = [*cable.at(rank), PEER, str(rank), "2", address, SECRET, str(steps), str(SILENCE)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
 
 
 def line(process, prefix):
@@ -30,10 +32,10 @@ def line(process, prefix):
     return None
 
 
-def world(cable, steps):
-    first = start(cable, 0, f"{cable.hosts[0]}:0", steps)
+def world(cable, steps, **environment):
+    first = start(cable, 0, f"{cable.hosts[0]}:0", steps, environment)
     address = line(first, "address ")
-    return [first, start(cable, 1, address, steps)]
+    return [first, start(cable, 1, address, steps, environment)]
 
 
 def both(ranks, prefix):
@@ -44,9 +46,11 @@ def both(ranks, prefix):
 
 
 def test_world(cable):
-    ranks = world(cable, 20)
+    ranks = world(cable, STEPS)
     assert both(ranks, "done") == ["", ""], "a world across the cable"
-    print("20 steps across the cable")
+    assert [p.returncode for p in ranks] == [0, 0]
+    assert cable.carried() > STEPS * SENT / 2, f"{cable.carried()} bytes: the sums came another way"
+    print(f"{STEPS} steps across the cable")
 
 
 def test_cut(cable):
@@ -59,14 +63,26 @@ def test_cut(cable):
     took = time.monotonic() - cut
     print(f"both ended {took:.1f} s after the cut: {errors}")
     assert took < SILENCE + 8, "within the limit of silence and a margin"
+    assert [p.returncode for p in ranks] == [1, 1]
     for own, error in enumerate(errors):
         assert error and error.startswith(f"rank {1 - own} was lost"), "each names the other"
+
+
+def test_wrong_interface(cable):
+    begun = time.monotonic()
+    errors = both(world(cable, STEPS, UCX_NET_DEVICES="aside"), "error ")
+    took = time.monotonic() - begun
+    print(f"MPI through the wrong interface: both ended after {took:.1f} s: {errors}")
+    assert any("MPI gave up" in (e or "") for e in errors), "who lives on knows why; MPICH may end its own process"
+    assert took < 8, "before the deadline"
 
 
 def main():
     try:
         with Cable() as cable:
             test_world(cable)
+            if OVER_MPI:
+                test_wrong_interface(cable)
             test_cut(cable)
     except CannotLay as error:
         print(f"skipped: {error}")

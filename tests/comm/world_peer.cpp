@@ -3,15 +3,29 @@
 //
 //   world_peer RANK SIZE ADDRESS SECRET STEPS [SILENCE]     STEPS 0: for ever; ADDRESS of rank 0 may have port 0
 //
+// Compiled with WORLD_PEER_MPI it all-reduces over MPI, without a launcher.
+//
 // Prints "address A" (rank 0), "world", "step N" now and then, and at the end "done" or "error WHY".
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <vector>
 
+#ifdef WORLD_PEER_MPI
+#include "crema/comm/mpi_world.hpp"
+#else
 #include "crema/comm/world.hpp"
+#endif
 
 namespace {
+#ifdef WORLD_PEER_MPI
+using PeerWorld = crema::MpiWorld;
+crema::World& world_of(PeerWorld& w) { return w.world(); }
+#else
+using PeerWorld = crema::World;
+crema::World& world_of(PeerWorld& w) { return w; }
+#endif
+
 void say(const std::string& line) {
   std::puts(line.c_str());
   std::fflush(stdout);
@@ -36,15 +50,15 @@ int main(int argc, char** argv) {
       listener.emplace(o.address);
       say("address " + listener->address());
     }
-    const auto world = listener ? std::make_unique<crema::World>(o, std::move(*listener))
-                                : std::make_unique<crema::World>(o);
+    const auto world =
+        listener ? std::make_unique<PeerWorld>(o, std::move(*listener)) : std::make_unique<PeerWorld>(o);
     say("world");
     std::vector<float> x(300000, 1);
     for (int step = 1; steps == 0 || step <= steps; ++step) {
       x.assign(x.size(), 1);
       world->communicator().all_reduce(std::span(x));
       if (x.back() != static_cast<float>(o.size)) throw crema::Error("a wrong sum");
-      world->set_step(step);
+      world_of(*world).set_step(step);
       if (step % 10 == 0) say(crema::cat("step ", step));
     }
     world->leave();
@@ -52,6 +66,6 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const std::exception& e) {
     say(crema::cat("error ", e.what()));
-    return 1;
+    std::_Exit(1);  // MPI may wait for the lost, on a thread of its own
   }
 }

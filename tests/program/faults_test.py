@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Faults of a job of several processes: a rank that is killed or stopped, that throws, that has a wrong secret, a cut network;
-each at the start, in a step and in a snapshot.
+each at the start (over MPI, in MPI_Init too), in a step and in a snapshot.
 
-    faults_test.py CREMA [seed=N] [WORD ...]       only the cases whose line in the table holds all words
+    faults_test.py CREMA [seed=N] [WORD ...]            only the cases whose line in the table holds all words
+    faults_test.py CREMA_MPI mpi [seed=N] [WORD ...]    the same over MPI, with the program of examples/mpi
 
 The others end with status 1 and a message that begins with the rank at fault; nothing stays behind: no process, no port, no
 file; the newest snapshot that has its name is whole; and a restart from it ends with the bits of a job that nothing
-disturbed. Prints a table; the seconds are those from the fault to the end of the last rank that can end. How long ranks may take is
+disturbed. Who dies in MPI_Init may leave a file of UCX: in the folder that UCX_POSIX_DIR names. Prints a table; the seconds are those from the fault to the end of the last rank that can end. How long ranks may take is
 asserted with a wide margin: this machine may be busy.
 """
 import concurrent.futures, contextlib, os, random, re, resource, signal, socket, subprocess, sys, tempfile, threading, time
@@ -17,7 +18,10 @@ sys.path.append(str(Path(__file__).parent.parent / "comm"))
 from cable import Cable, CannotLay
 from small_job import NET, SOLVER, write_data
 
-crema, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
+program, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
+OVER_MPI = words[:1] == ["mpi"]
+del words[:OVER_MPI]
+NAME = "crema_mpi: " if OVER_MPI else "crema: "  # how errors begin
 SECRET, WRONG = "the secret of these tests", "another one, as long as it"
 SILENCE = 1.5  # seconds until a rank that says nothing is lost
 FORM = 3  # seconds until a world has to stand, where it will not
@@ -71,7 +75,7 @@ class Case:
         self.name = f"{fault} {when} {victim} of {ranks}".replace(" ", "_")
         self.random = random.Random(f"{random_seed} {self.name}")
         self.cable, self.processes = None, []
-        self.seconds, self.first_error, self.half_written = 0.0, "", 0
+        self.seconds, self.first_error, self.half_written, self.litter = 0.0, "", 0, 0
 
     # What a case is made of.
     def solver(self, every, **changes):
@@ -83,13 +87,16 @@ class Case:
         return path
 
     def start(self, rank, address, solver, *flags, secret=SECRET, data="good", log=""):
-        command = [crema, "train", f"--solver={solver}", f"--data-root={folder / data}", "--threads=1", f"--world={address}",
-                   f"--rank={rank}", f"--ranks={self.ranks}", f"--strategy={self.strategy}", *flags]
+        if OVER_MPI:
+            command = [program, str(solver), str(folder / data), address, str(rank), str(self.ranks), f"--strategy={self.strategy}", *flags]
+        else:
+            command = [program, "train", f"--solver={solver}", f"--data-root={folder / data}", "--threads=1", f"--world={address}",
+                       f"--rank={rank}", f"--ranks={self.ranks}", f"--strategy={self.strategy}", *flags]
         if self.cable:
             command = [*self.cable.at(int(rank == self.victim)), *command]
         log = self.folder / (log or f"rank{rank}.log")
         with open(log, "wb") as out:
-            p = subprocess.Popen(command, cwd=folder, stderr=out, env={**os.environ, "CREMA_SECRET": secret})
+            p = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, "CREMA_SECRET": secret, "UCX_POSIX_DIR": str(self.shared)})
         p.log = log
         self.processes.append(p)
         return p
@@ -105,6 +112,10 @@ class Case:
     def await_moment(self, ranks):
         """Until the job is where the fault belongs."""
         until = time.monotonic() + 60
+        if self.when == "MPI_Init":
+            while len(os.listdir(f"/proc/{ranks[self.victim].pid}/task")) < 4:  # with the world's thread and those for MPI's start
+                check(all(p.poll() is None for p in ranks) and time.monotonic() < until, "the job does not get to MPI_Init:", message(ranks))
+            return time.sleep(self.random.uniform(0, 0.04))
         if self.when == "start":
             return time.sleep(self.random.uniform(0, 0.05) if self.come == self.ranks else 1)
         first = self.run / f"job_iter_{self.every * (1 if self.when == 'step' else self.random.randrange(3, 9))}.solverstate"
@@ -129,6 +140,8 @@ class Case:
         self.folder = folder / self.name
         self.run = self.folder / "run"
         self.run.mkdir(parents=True)
+        self.shared = self.folder / "shared"  # UCX's memory
+        self.shared.mkdir()
         try:
             if self.fault == "cut":
                 with Cable() as self.cable:
@@ -180,12 +193,12 @@ class Case:
                 continue
             said = message([p])
             check(p.returncode == 1, f"rank {r} ended with {p.returncode}:", said)
-            check(re.fullmatch(r"crema: .*(\n  in .*)*", said), f"rank {r} says:", said)
+            check(re.fullmatch(NAME + r".*(\n  in .*)*", said), f"rank {r} says:", said)
             if p is victim:
                 check(re.search(self.own, said), f"the victim says: {said}, not: {self.own}")
             else:
-                check(re.match("crema: " + self.others, said), f"rank {r} says: {said}, not: {self.others}")
-                self.first_error = self.first_error or said.splitlines()[0][len("crema: "):]
+                check(re.match(NAME + self.others, said), f"rank {r} says: {said}, not: {self.others}")
+                self.first_error = self.first_error or said.splitlines()[0][len(NAME):]
         limit = MARGIN + (self.deadline if self.when == "start" and self.deadline == FORM else 0) + (self.silence if self.silence == SILENCE else 0)
         check(self.seconds < limit, f"it took {self.seconds:.1f} s to end, more than {limit} s")
 
@@ -194,6 +207,8 @@ class Case:
         check(self.cable or bindable(port), "the port of rank 0 is still taken")
         for p in ranks:
             check(not Path(f"/proc/{p.pid}").exists(), "a process stays behind")
+        self.litter = len(os.listdir(self.shared))
+        check(self.when in ("start", "MPI_Init") or not os.listdir(self.shared), "shared memory stays behind:", os.listdir(self.shared))
         names = set(os.listdir(self.run))
         wanted = {f"job_iter_{n}.{end}" for n in self.states() for end in ("caffemodel", "solverstate")}
         dead = self.victim == 0 and self.hit in (kill, stop)
@@ -233,7 +248,11 @@ class Case:
 
 def message(processes):
     """What they said in the end: the lines of their logs that are no log lines."""
-    return "\n".join(l for p in processes for l in p.log.read_text().splitlines() if not re.match(r"[IW]\d{4} ", l))
+    return "\n".join(l for p in processes for l in p.log.read_text().splitlines() if not re.match(r"[IW]\d{4} |\[[\d.]+\] .* UCX ", l))
+
+
+def mpich_files():
+    return {name for name in os.listdir("/dev/shm") if name.startswith(("mpich_shar", "ucx_shm"))}
 
 
 undisturbed = {}  # ranks -> the bits of the trained model
@@ -266,8 +285,8 @@ def stranger(case, victim, address, solver):
     p = case.start(case.victim, address, solver, "--deadline=1", secret=WRONG, log="stranger.log")
     p.wait(60)
     case.seconds = time.monotonic() - begun
-    case.first_error = message([p])[len("crema: "):]
-    check(p.returncode == 1 and re.match(r"crema: rank \d ", message([p])), "the stranger:", message([p]))
+    case.first_error = message([p])[len(NAME):]
+    check(p.returncode == 1 and re.match(NAME + r"rank \d ", message([p])), "the stranger:", message([p]))
     case.orderly_end(case.processes[:case.ranks])
     case.nothing_is_left(int(address.split(":")[1]), case.processes)
 
@@ -283,13 +302,16 @@ def cases():
             yield Case("SIGSTOP", when, victim, ranks, hit=stop, **short, **limits)
             if (ranks, victim) != (2, 1):  # with two ranks both ends are alike
                 others = rf"rank {victim}\b"
-                yield Case("cut", when, victim, ranks, hit=cut, own=r"crema: rank [^%d]" % victim, others=others, **short, **limits)
+                yield Case("cut", when, victim, ranks, hit=cut, own=NAME + "rank [^%d]" % victim, others=others, **short, **limits)
         yield Case("throws: data cut off", "start", victim, ranks, wrong={"data": "cut off"}, own="truncated")
         if victim != 0:
             yield Case("throws: other solver", "start", victim, ranks, wrong={"base_lr": 0.03}, own=f"rank {victim} has another solver")
         yield Case("throws: bad label", "step", victim, ranks, wrong={"data": "bad"}, own="label", every=3)
         yield Case("wrong secret", "start", victim, ranks, wrong={"secret": WRONG}, deadline=FORM,
                    own="secret", others=rf"rank {victim}\b")
+    for ranks, victim in ((2, 0), (2, 1), (3, 2)) if OVER_MPI else ():
+        for fault, hit in (("kill -9", kill), ("SIGSTOP", stop), ("cut", cut)):
+            yield Case(fault, "MPI_Init", victim, ranks, hit=hit, own=NAME + "rank [^%d]" % victim, silence=SILENCE)
     for strategy in ("local_sgd", "easgd", "eamsgd", "downpour", "bounded_delay"):  # they end; with which bits is left open
         for victim in (0, 2):
             yield Case(f"kill -9, {strategy}", "step", victim, 3, hit=kill, strategy=strategy)
@@ -313,11 +335,18 @@ def main():
         chosen = [c for c in cases() if c.fault == "none" or all(w in c.line() for w in words if not w.startswith("seed="))]
         print(f"random moments of seed {random_seed}")
         begun = time.monotonic()
+        before = mpich_files()
         failures = [f for f in map(Case.play, chosen[:2]) if f]  # the undisturbed ones
         with concurrent.futures.ThreadPoolExecutor(4) as pool:  # most cases wait for most of their time
             failures += [f for f in pool.map(Case.play, chosen[2:]) if f]
+        until = time.monotonic() + 5  # another program's MPI may be at its start
+        while mpich_files() - before and time.monotonic() < until:
+            time.sleep(0.1)
+        failures += [f"in /dev/shm: {name}" for name in mpich_files() - before]
     for c in chosen:
         print(c.line())
+    if OVER_MPI:
+        print(f"{sum(c.litter for c in chosen)} files of UCX were left by ranks that ended in MPI_Init")
     print(f"{sum(c.half_written > 0 for c in chosen)} times rank 0 died and left half a snapshot")
     print(f"{len(chosen)} cases in {time.monotonic() - begun:.0f} s, {len(failures)} failures")
     print("\n".join(failures))

@@ -56,8 +56,8 @@ inline Interface find_interface(std::string_view own = {}) {
 /// MPI begun and ended on one thread of its own: both may wait for peers for ever, the host does not.
 class MpiProcess {
  public:
-  /// Begins MPI within the deadline, or throws CommError; then MPI is unusable in this process.
-  MpiProcess(const Deadline& deadline, Control* control) : control_(control) {
+  /// Begins MPI within the deadline, or throws CommError; then MPI is unusable in this process. `server` is rank 0's.
+  MpiProcess(const Deadline& deadline, Control* control, const PmiServer* server) : control_(control) {
     ServiceThread thread(
         shared_, +[](Shared& s) { s.work(); }, "MPI_Init");
     thread.detach();
@@ -66,8 +66,11 @@ class MpiProcess {
       return;
     }
     if (control_) control_->failure().check();
-    throw CommError(cat("MPI_Init did not end within ", deadline.seconds(),
-                        " s: MPI cannot be used in this process any more"));
+    const std::string who = server ? server->missing() : std::string();
+    const std::string why =
+        cat(who.empty() ? "MPI_Init did not end" : who + " did not come to MPI_Init", " within ",
+            deadline.seconds(), " s: MPI is of no use in this process any more");
+    throw CommError(control_ ? control_->verdict(why, server ? 0 : 1) : why);  // rank 0 knows more
   }
   /// MPI_Finalize; false when it has not ended in time.
   bool end(double seconds) {
@@ -124,16 +127,21 @@ class MpiWorld {
   /// How many ranks share this host: its cores are for all of them.
   int ranks_on_this_host() const { return here_; }
 
-  /// Leaves in order, and ends MPI where this has begun it. Rank 0 stays until the others have left.
+  /// Leaves in order: each rank stays until all others have come here, `seconds` at most. Where this has begun MPI, and
+  /// all ranks are on one host, MPI is ended.
   void leave(double seconds = 10) {
     if (std::exchange(left_, true)) return;
-    const bool good = world_->failure().empty();
-    if (good) communicator_->leave();
-    if (good && process_ && process_->end(seconds))
-      process_.reset(), client_ = {};
-    else if (process_)
-      world_->report("MPI_Finalize did not end in time");
-    world_->leave(seconds);
+    const Deadline deadline(seconds);
+    const bool together = !process_ || settle(deadline);
+    if (world_->failure().empty()) communicator_->leave();
+    // Between hosts MPI_Finalize of MPICH 4.0 may wait for ever: for an answer of a peer that waits for mpirun already.
+    if (process_ && together && here_ == world_->size()) {
+      if (process_->end(deadline.left()))
+        process_.reset(), client_ = {};
+      else
+        world_->report("MPI_Finalize did not end in time");
+    }
+    world_->leave(std::max(1.0, deadline.left()));
     communicator_->fail("the world has been left");
   }
 
@@ -145,7 +153,7 @@ class MpiWorld {
     world_ = listener ? std::make_unique<World>(o, std::move(*listener)) : std::make_unique<World>(o);
     if (o.size > 1) serve_pmi(o);
     try {
-      process_ = std::make_unique<detail::MpiProcess>(deadline, world_->control());
+      process_ = std::make_unique<detail::MpiProcess>(deadline, world_->control(), server_.get());
     } catch (const CommError& e) {
       world_->report(e.message());
       abandon_start();
@@ -156,6 +164,17 @@ class MpiWorld {
     } catch (const CommError&) {
       abandon_start();
       throw;
+    }
+  }
+  /// Until all ranks have come to leave(), MPI goes on: what it has yet to send is sent. False: they did not come.
+  bool settle(const Deadline& deadline) {
+    Communicator& links = world_->communicator();
+    try {
+      const Ticket all = links.start_barrier();
+      const auto ended = [&] { return communicator_->probe(any_rank, 0), links.done(all); };
+      return detail::wait_with_naps(ended, deadline, -1);
+    } catch (const CommError&) {
+      return false;
     }
   }
   /// Where MPI has begun and not ended, its connection is left as it is: MPICH would end the process if it closed.
@@ -214,8 +233,8 @@ class MpiWorld {
     std::vector<detail::Descriptor> links = world_->take_pmi_links();
     if (o.rank == 0) {
       links[0] = std::move(own);
-      server_ =
-          std::make_unique<detail::PmiServer>(std::move(links), detail::process_mapping(world_->hosts()));
+      server_ = std::make_unique<detail::PmiServer>(
+          std::move(links), detail::process_mapping(world_->hosts()), world_->control());
     } else {
       relay_ = std::make_unique<detail::PmiRelay>(std::move(own), std::move(links[0]));
     }
@@ -224,9 +243,11 @@ class MpiWorld {
     ::setenv("PMI_SIZE", cat(o.size).c_str(), 1);
     // MPICH's shared-memory segments outlive a process that is killed; UCX's own are as fast.
     ::setenv("MPIR_CVAR_NOLOCAL", "1", 0);
-    const std::string address = o.rank == 0 ? o.address : o.listen;
-    if (const detail::Interface i = detail::find_interface(detail::host_of(address)); !i.name.empty())
-      ::setenv("UCX_NET_DEVICES", i.name.c_str(), 0);
+    // One interface: the one of `listen`, or that which the world itself goes through. UCX would try all of them.
+    detail::Interface i;
+    if (o.rank != 0 && !o.listen.empty()) i = detail::find_interface(detail::host_of(o.listen));
+    if (i.name.empty()) i = detail::find_interface(world_->host());
+    if (!i.name.empty()) ::setenv("UCX_NET_DEVICES", i.name.c_str(), 0);
   }
 
   static std::int64_t host_number() {

@@ -7,12 +7,13 @@
 //   -> cmd=get kvsname=crema key=P0-businesscard                  <- cmd=get_result rc=0 msg=success value=...
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "crema/comm/service_thread.hpp"
+#include "crema/comm/control.hpp"
 
 namespace crema::inline CREMA_ABI::detail {
 
@@ -55,15 +56,29 @@ inline std::string_view pmi_value(std::string_view line, std::string_view key) {
   return {};
 }
 
-/// Answers the PMI-1 clients behind `links` until it is destroyed. A client that says nonsense is cut off.
+/// Answers the PMI-1 clients behind `links` until it is destroyed. A client that says nonsense is cut off; one whose MPI
+/// gives up is reported to `control`, which outlives this.
 class PmiServer {
  public:
-  PmiServer(std::vector<Descriptor> links, std::string mapping) : mapping_(std::move(mapping)) {
+  PmiServer(std::vector<Descriptor> links, std::string mapping, Control* control)
+      : mapping_(std::move(mapping)), control_(control), waits_(links.size()) {
     for (Descriptor& d : links) clients_.push_back({std::move(d)});
     thread_ = ServiceThread(
         this, +[](PmiServer& s) { s.work(); }, "MPI's start");
   }
   ~PmiServer() { stop_.set(), thread_.join(); }
+
+  /// The ranks that others wait for: "rank 1, 2"; empty where nobody waits.
+  std::string missing() const {
+    std::string names;
+    bool some_wait = false;
+    for (std::size_t r = 0; r < waits_.size(); ++r)
+      if (waits_[r])
+        some_wait = true;
+      else
+        names += cat(names.empty() ? "rank " : ", ", r);
+    return some_wait ? names : std::string();
+  }
 
  private:
   struct Client {
@@ -93,7 +108,7 @@ class PmiServer {
     if (got < 0) return false;
     c.in.append(bytes, static_cast<std::size_t>(got));
     for (std::size_t end; (end = c.in.find('\n')) != std::string::npos; c.in.erase(0, end + 1))
-      answer(c, std::string_view(c.in).substr(0, end));
+      answer(c, static_cast<std::size_t>(&c - clients_.data()), std::string_view(c.in).substr(0, end));
     for (Client& each : clients_) flush(each);  // a barrier's end is for all
     return c.in.size() <= max_line && values_.size() <= max_values;
   }
@@ -105,7 +120,7 @@ class PmiServer {
       c.out.erase(0, static_cast<std::size_t>(n));
     }
   }
-  void answer(Client& c, std::string_view line) {
+  void answer(Client& c, std::size_t rank, std::string_view line) {
     const std::string_view cmd = pmi_value(line, "cmd");
     const std::string key(pmi_value(line, "key"));
     if (cmd == "init") {
@@ -130,18 +145,22 @@ class PmiServer {
       else
         c.out += "cmd=get_result rc=-1 msg=key_not_found value=unknown\n";
     } else if (cmd == "barrier_in") {
-      if (++in_barrier_ < clients_.size()) return;
-      in_barrier_ = 0;
+      waits_[rank] = true;
+      if (!missing().empty()) return;
+      for (std::atomic<bool>& w : waits_) w = false;
       for (Client& each : clients_) each.out += "cmd=barrier_out rc=0\n";
     } else if (cmd == "finalize") {
       c.out += "cmd=finalize_ack rc=0\n";
+    } else if (cmd == "abort") {
+      control_->report(cat("rank ", rank, ": MPI gave up, and said why on standard error"));
     }
   }
 
   std::string mapping_;
   std::vector<Client> clients_;
   std::map<std::string, std::string> values_;
-  std::size_t in_barrier_ = 0;
+  Control* control_;
+  std::vector<std::atomic<bool>> waits_;  // in the barrier, by rank; read by another thread
   Wake stop_;
   ServiceThread thread_;
 };

@@ -77,6 +77,8 @@ class World {
   }
   /// Where each rank is: equal for ranks of one host. Rank 0 knows it of all.
   const std::vector<std::string>& hosts() const { return hosts_; }
+  /// This process's own host, by the address that it has for rank 0 (rank 0: for rank 1).
+  const std::string& host() const { return host_; }
   /// Words for all ranks, from any thread: the world breaks, unless it has already.
   void report(const std::string& why) {
     if (control_) control_->report(why);
@@ -182,7 +184,8 @@ class World {
   /// Reads all hellos, throws CommError unless they are equal, writes the addresses.
   void compare(std::vector<detail::PacketLink>& ranks, const Deadline& deadline, std::string& table) {
     std::string differences;
-    hosts_ = {detail::host_of(detail::local_address(ranks[1].fd()))};
+    host_ = detail::host_of(detail::local_address(ranks[1].fd()));
+    hosts_ = {host_};
     for (std::size_t r = 1; r < count(); ++r) {
       const std::optional<detail::Packet> p = ranks[r].receive(deadline);
       if (!p || p->type != detail::Packet::hello)
@@ -220,10 +223,10 @@ class World {
     detail::PacketLink zero(
         detail::dial(options_.address, options_.secret, claim(Kind::control, 0), deadline, nullptr),
         cat("rank 0 (", options_.address, ")"));
-    const std::string host = detail::host_of(detail::local_address(zero.fd()));
-    if (!listener) listener.emplace(options_.listen.empty() ? host + ":0" : options_.listen);
+    host_ = detail::host_of(detail::local_address(zero.fd()));
+    if (!listener) listener.emplace(options_.listen.empty() ? host_ + ":0" : options_.listen);
     std::string own = listener->address();
-    if (own.starts_with("0.0.0.0:") || own.starts_with("[::]:")) own = host + own.substr(own.rfind(':'));
+    if (own.starts_with("0.0.0.0:") || own.starts_with("[::]:")) own = host_ + own.substr(own.rfind(':'));
     zero.send({detail::Packet::hello, hello(own)}, deadline);
     const std::vector<std::string> table = await_table(zero, deadline);
     std::vector<detail::PacketLink> links;
@@ -347,6 +350,7 @@ class World {
   Links links_;
   std::vector<detail::Descriptor> pmi_;
   std::vector<std::string> hosts_;
+  std::string host_;
   std::unique_ptr<Communicator> communicator_;
   bool left_ = false;
 };
