@@ -27,7 +27,7 @@ part() {
 install_packages() {
   local need=() sudo=""
   for p in g++ cmake ninja-build pkg-config python3 catch2 libcli11-dev zlib1g-dev libjpeg-dev libpng-dev liblmdb-dev libprotobuf-dev protobuf-compiler libopencv-dnn-dev libopencv-imgcodecs-dev binutils iproute2 python3-venv \
-    mpich libmpich-dev openmpi-bin libopenmpi-dev     dataset-fashion-mnist clang-14 clang-format-14 libclang-rt-14-dev; do
+    mpich libmpich-dev openmpi-bin libopenmpi-dev dataset-fashion-mnist clang-14 clang-format-14 libclang-rt-14-dev; do
     dpkg -s "$p" > /dev/null 2>&1 || need+=("$p")
   done
   [ ${#need[@]} -eq 0 ] && return 0
@@ -69,11 +69,23 @@ quickstart() {
   awk '/^accuracy = / { good = $3 >= 0.90 } END { exit !good }' <<< "$out"
 }
 
+# Training, scoring and features on real executors, with the engine of the first part.
+spark() {
+  local out status good
+  out=$(bash tests/spark/run.sh "$build/spark" "$build/release/crema_executor" 2>&1)
+  status=$?
+  printf '%s\n' "$out"
+  good=$(sed -n 's/^\([0-9]*\) passed, .*/\1/p' <<< "$out" | tail -n 1)
+  passed=$((passed + ${good:-0}))
+  return $status
+}
+
 mkdir -p "$build"
 part "packages" install_packages
 part "g++, all tests" suite "$build/release" -- -DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON
 if [ $quick = no ]; then
   part "quickstart" quickstart
+  part "Spark" spark
   part "ASan and UBSan" suite "$build/asan" -LE slow -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=address,undefined
   part "TSan" suite "$build/tsan" -R "core|data|net|comm|parallel" -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=thread
   part "CUDA: compile and link" cuda

@@ -19,7 +19,7 @@
 
 #include "crema/core/descriptor.hpp"
 #include "crema/core/error.hpp"
-#include "crema/core/json.hpp"
+#include "crema/train/json.hpp"
 
 /// The exit codes of docs/spark_protocol.md.
 enum Exit : int { done = 0, failed = 1, usage = 2, witness = 3, no_world = 4, host_gone = 8, rows_cut = 10 };

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "crema/core/clock.hpp"
-#include "crema/core/json.hpp"
+#include "crema/train/json.hpp"
 #include "crema/train/observer.hpp"
 
 namespace crema::inline CREMA_ABI {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "crema/core/json.hpp"
+#include "crema/train/json.hpp"
 
 #include <limits>
 #include <vector>
@@ -8,7 +8,7 @@
 
 using namespace crema;
 
-TEST_CASE("a JSON object has its members in order, on one line", "[core]") {
+TEST_CASE("a JSON object has its members in order, on one line", "[train]") {
   const std::vector<int> none;
   const std::vector<std::string> names = {"a", "b"};
   CHECK(Json().text() == "{}");
@@ -25,12 +25,12 @@ TEST_CASE("a JSON object has its members in order, on one line", "[core]") {
       R"({"event":"step","iteration":100,"loss":0.1,"done":false,"names":["a","b"],"none":[],"inner":{"x":1}})");
 }
 
-TEST_CASE("text is quoted as JSON wants it", "[core]") {
+TEST_CASE("text is quoted as JSON wants it", "[train]") {
   CHECK(Json().add("why", "a \"b\" \\ c\nd\te\x01 \xc3\xa4").text() ==
         "{\"why\":\"a \\\"b\\\" \\\\ c\\nd\\u0009e\\u0001 \xc3\xa4\"}");
 }
 
-TEST_CASE("numbers that JSON does not have are null", "[core]") {
+TEST_CASE("numbers that JSON does not have are null", "[train]") {
   CHECK(Json()
             .add("a", std::numeric_limits<double>::infinity())
             .add("b", std::numeric_limits<float>::quiet_NaN())
