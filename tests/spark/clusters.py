@@ -182,7 +182,9 @@ class Traces:
     def _now(self):
         ours = processes()
         seen = {f"process {p}" for p in ours} | {f"port {port} of {p}" for p in ours for port in p.listens()}
-        return seen | {f"file {f}" for folder in self.folders for f in folder.rglob("*") if not (self.ignore and re.search(self.ignore, str(f)))}
+        # os.walk does not mind what is removed meanwhile.
+        files = {f"{where}/{name}" for folder in self.folders for where, folders, names in os.walk(folder) for name in folders + names}
+        return seen | {f"file {f}" for f in files if not (self.ignore and re.search(self.ignore, f))}
 
     def new(self):
         return sorted(self._now() - self.before)
@@ -334,7 +336,7 @@ class Yarn(Cluster):
         self.hdfs, self._web = hdfs, urlsplit(web).netloc
 
     def _logs(self, job):
-        return sorted(self.folder.glob(f"target/**/{job.application}/container_*/std*")) if job.application else []
+        return sorted(self.folder.glob(f"target/test/data/yarn/*/yarn-logDir-*/{job.application}/container_*/std*")) if job.application else []
 
     def _request(self, method, path, operation, body=None):
         """One operation of WebHDFS; content goes through a second address, that of a datanode."""

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.util.LinkedHashSet;
 import java.util.Set;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.SparkFiles;
@@ -27,7 +28,11 @@ final class Planner {
     try (Engine engine = Engine.start(Work.program(options.text("engine")), folder.toFile(), null, 0, "the driver")) {
       File solver = file(options.required("conf", "the solver's prototxt"), folder.toFile());
       roots.add(solver.getParent());
-      Order job = options.describe(new Order("job").value("mode", "PLAN").value("size", size)).text("solver", solver.getPath()).texts("data_root", roots);
+      Set<String> readable = new LinkedHashSet<>(roots);
+      // YARN makes --files links in a container's folder, each into a folder of its own: the net that the solver names is one too.
+      if (Files.isSymbolicLink(solver.toPath()))
+        for (File link : solver.getParentFile().listFiles(f -> Files.isSymbolicLink(f.toPath()))) readable.add(link.toPath().toRealPath().getParent().toString());
+      Order job = options.describe(new Order("job").value("mode", "PLAN").value("size", size)).text("solver", solver.getPath()).texts("data_root", readable);
       if (options.flag("net")) job.text("net", file(options.text("net"), folder.toFile()).getPath());
       engine.send(job);
       JsonNode event = engine.await("plan");
