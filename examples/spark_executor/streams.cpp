@@ -92,6 +92,11 @@ RowSocket::RowSocket(const std::string& temporary) : folder_(temporary + "/crema
     throw Error(cat(p, ": cannot listen: ", reason()));
 }
 
+RowSocket::~RowSocket() {
+  unlink(path().c_str());
+  rmdir(folder_.c_str());
+}
+
 std::vector<RowStream> RowSocket::receive(std::size_t count, const std::string& spool, double patience) {
   std::vector<RowStream> streams(count);
   std::vector<std::exception_ptr> errors(count);

@@ -28,6 +28,8 @@ class RowSocket {
  public:
   /// `temporary` has to be a short path: a socket's has 107 characters at most. Throws Error.
   explicit RowSocket(const std::string& temporary);
+  RowSocket(const RowSocket&) = delete;
+  ~RowSocket();
   const std::string& folder() const { return folder_; }
   std::string path() const { return folder_ + "/rows"; }
 

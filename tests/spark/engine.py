@@ -121,7 +121,7 @@ class Engine:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.errors):
             pipe.close()
-        subprocess.run(["rm", "-rf", self.folder], check=True)
+        subprocess.run(["rm", "-rf", self.folder, os.path.dirname(self.hello["rows"])], check=True)
 
     def _read(self):
         for line in self.process.stdout:
@@ -173,8 +173,9 @@ class Engine:
         return connection
 
     def end(self, seconds=60):
-        """Waits for the end; returns the exit code, negative for a signal."""
+        """Waits for the end; returns the exit code, negative for a signal. An engine that ended by itself leaves no socket."""
         code = self.process.wait(seconds)
+        assert code < 0 or not os.path.exists(os.path.dirname(self.hello["rows"])), "the row socket stayed"
         while self.events.get(timeout=10) is not None:
             pass
         return code
