@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real clusters for tests: Spark's local-cluster, a standalone master with workers, YARN with HDFS.
 
-    clusters.guard()                     # first of all: nothing that the test starts outlives it, however it ends
+    processes.guard()                    # first of all: nothing that the test starts outlives it, however it ends
     with clusters.standalone() as c:     # or local_cluster(), or yarn()
         job = c.submit(jar, "-train", main_class="...", deadline=120)
         assert "accuracy" in job.stdout
@@ -9,189 +9,17 @@
 All three give the same kind of Cluster. Each has a folder of its own for whatever it, its jobs and their executors write,
 temporary files included; it is removed at the end. Ports are free ones that the servers choose. What setup.sh installed is
 looked for in the folder named by CREMA_SPARK (default: build/spark).
-
-A test and all that it starts is one tree of processes (`guard`), so "what runs on behalf of this test" has an answer that
-no orphan escapes: see Process, Traces.
 """
-import contextlib, ctypes, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+import contextlib, http.client, json, os, re, subprocess, sys, tempfile, time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+
+import processes
+from processes import Process, Traces, until
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = Path(os.environ.get("CREMA_SPARK", ROOT / "build" / "spark")).resolve()
 PYTHON = INSTALLED / "venv" / "bin" / "python"
-
-_libc = ctypes.CDLL(None)
-_PDEATHSIG, _SUBREAPER = 1, 36  # of prctl
-
-
-def until(condition, deadline, what):
-    """Waits until condition() is true and gives its value; `what` says in the error what did not happen."""
-    end = time.monotonic() + deadline
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise TimeoutError(f"not in {deadline} s: {what() if callable(what) else what}")
-        time.sleep(0.05)
-
-
-# --- Processes -------------------------------------------------------------------------------------------------------
-
-
-class Process:
-    """A process known by pid and start time, so that a pid used again is not taken for it."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.state, self.parent, self.start = self._stat()
-        self.command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-
-    def _stat(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return fields[0], int(fields[1]), int(fields[19])
-
-    @property
-    def alive(self):
-        try:
-            state, _, start = self._stat()
-        except OSError:
-            return False
-        return start == self.start and state != "Z"
-
-    def signal(self, number):
-        """SIGKILL, SIGSTOP, ...; False if the process is gone already."""
-        if not self.alive:
-            return False
-        try:
-            os.kill(self.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def kill(self):
-        return self.signal(signal.SIGKILL)
-
-    def runs(self, name):
-        """Is `name` the program, the Java class or the Python script that it runs?"""
-        return any(word.rsplit("/", 1)[-1].rsplit(".", 1)[-1] == name or word.rsplit("/", 1)[-1] == name for word in self.command)
-
-    def listens(self):
-        """Its TCP ports that wait for connections."""
-        inodes = set()
-        with contextlib.suppress(OSError):
-            for fd in os.listdir(f"/proc/{self.pid}/fd"):
-                with contextlib.suppress(OSError):
-                    inodes.add(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
-        ports = set()
-        for table in ("tcp", "tcp6"):
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]:
-                    field = line.split()
-                    if field[3] == "0A" and f"socket:[{field[9]}]" in inodes:  # 0A is LISTEN
-                        ports.add(int(field[1].rsplit(":", 1)[1], 16))
-        return ports
-
-    def __eq__(self, other):
-        return (self.pid, self.start) == (other.pid, other.start)
-
-    def __hash__(self):
-        return hash((self.pid, self.start))
-
-    def __repr__(self):
-        main = next((w for w in self.command if w.startswith("org.apache.") or w.endswith("crema_executor") or w.endswith(".py")), None)
-        return f"{self.pid} {main or ' '.join(self.command)[:80]}"
-
-
-def descendants(pid):
-    """All living processes below `pid`, in no order."""
-    children, found = {}, []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                p = Process(int(name))
-                children.setdefault(p.parent, []).append(p)
-    stack = [pid]
-    while stack:
-        for p in children.get(stack.pop(), []):
-            stack.append(p.pid)
-            if p.state != "Z":
-                found.append(p)
-    return found
-
-
-_tree = None  # the process below which all is ours: guard()'s
-
-
-def guard():
-    """Splits the program: this call returns in a child, and the parent stays behind to see that nothing does. Orphans (the
-    engine of a killed executor, a container of YARN in a session of its own) become the parent's children instead of init's.
-    When the child ends, whether by itself or by kill -9, the parent kills all that is left of the tree; leftovers of a child
-    that had succeeded are a failure. A parent that is killed takes the child along, and that its servers (see _start)."""
-    global _tree
-    sys.stdout.flush()
-    sys.stderr.flush()
-    parent = os.getpid()
-    _libc.prctl(_SUBREAPER, 1)
-    child = os.fork()
-    if child == 0:
-        _libc.prctl(_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        _tree = parent
-        return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: os.kill(child, number))
-    status = None
-    while status is None:
-        pid, ended = os.waitpid(-1, 0)  # reaps the orphans too
-        if pid == child:
-            status = os.waitstatus_to_exitcode(ended)
-    left = descendants(parent)
-    with contextlib.suppress(ChildProcessError):  # raised when nobody is left
-        while True:
-            for p in descendants(parent):
-                p.kill()
-            os.waitpid(-1, 0)  # its children become ours
-    for p in left:
-        print(f"left behind by the test, killed now: {p}", file=sys.stderr)
-    os._exit(status if status > 0 else 1 if status < 0 or left else 0)
-
-
-def processes():
-    """All that this test has started and that still runs."""
-    assert _tree, "the test has to call guard() first"
-    return [p for p in descendants(_tree) if p.pid != os.getpid()]
-
-
-def _start(command, **options):
-    """A child that dies with this process (with the thread that started it, to be exact)."""
-    return subprocess.Popen([str(c) for c in command], preexec_fn=lambda: _libc.prctl(_PDEATHSIG, signal.SIGKILL), **options)
-
-
-class Traces:
-    """What there is now: our processes, the ports they listen on, the files in some folders. `nothing_new` asserts later
-    that no more than that is there."""
-
-    def __init__(self, *folders, ignore=None):
-        """`ignore`: a pattern of paths that may stay (a driver killed with -9 leaves Spark's own spark-*)."""
-        self.folders, self.ignore = [Path(f) for f in folders], ignore
-        self.before = self._now()
-
-    def _now(self):
-        ours = processes()
-        seen = {f"process {p}" for p in ours} | {f"port {port} of {p}" for p in ours for port in p.listens()}
-        # os.walk does not mind what is removed meanwhile.
-        files = {f"{where}/{name}" for folder in self.folders for where, folders, names in os.walk(folder) for name in folders + names}
-        return seen | {f"file {f}" for f in files if not (self.ignore and re.search(self.ignore, f))}
-
-    def new(self):
-        return sorted(self._now() - self.before)
-
-    def nothing_new(self, deadline=10):
-        until(lambda: not self.new(), deadline, lambda: "all is gone; left are:\n  " + "\n  ".join(self.new()))
-
 
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
@@ -205,10 +33,10 @@ class Job:
 
     def __init__(self, cluster, command, environment, folder, deploy_mode):
         self.cluster, self.folder, self.deploy_mode = cluster, folder, deploy_mode
-        self._others = set(processes())  # executors of earlier jobs that may still be ending
+        self._others = set(processes.ours())  # executors of earlier jobs that may still be ending
         self.started = time.monotonic()
         with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
-            self._process = _start(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            self._process = processes.start(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
 
     # What spark-submit printed. In deploy mode cluster the program's own output is in the driver's log: see logs.
     stdout = property(lambda self: (self.folder / "stdout").read_text(errors="replace"))
@@ -235,7 +63,7 @@ class Job:
         return self.stdout + "".join(text for name, text in self.logs.items() if self.deploy_mode == "cluster" and name.endswith("/stdout"))
 
     def _new(self, *names):
-        return [p for p in processes() if p not in self._others and any(p.runs(n) for n in names)]
+        return [p for p in processes.ours() if p not in self._others and any(p.runs(n) for n in names)]
 
     def executors(self):
         """The executors' JVMs, in the order of their start."""
@@ -277,7 +105,7 @@ class Job:
 
     def stop(self):
         """Ends spark-submit as Ctrl-C would, which gives Spark the time to wipe its temporary files."""
-        _stop([self._process])
+        processes.stop([self._process])
 
     def tail(self, lines=40):
         """The end of each output, for error messages."""
@@ -299,7 +127,7 @@ class Cluster:
 
     def __exit__(self, *_):
         """A test that gives up leaves jobs behind."""
-        _stop([job._process for job in self.jobs if job.returncode is None])
+        processes.stop([job._process for job in self.jobs if job.returncode is None])
 
     def start(self, application, *arguments, main_class=None, conf={}, files=(), deploy_mode="client"):
         """spark-submit, running. `application` is a jar or a Python program."""
@@ -406,17 +234,6 @@ def _nothing_left():
     traces.nothing_new()
 
 
-def _stop(servers):
-    for s in servers:
-        s.terminate()
-    for s in servers:
-        try:
-            s.wait(10)
-        except subprocess.TimeoutExpired:
-            s.kill()
-            s.wait()
-
-
 @contextlib.contextmanager
 def local_cluster(workers=2, cores=1, memory="1g"):
     """Workers inside the driver's process, executors as processes of their own. Starts and ends with each job."""
@@ -431,11 +248,11 @@ def standalone(workers=2, cores=1, memory="1g"):
     """A master and workers, each a process. `master_process`, `worker_processes` are theirs, to be killed by tests."""
     with _nothing_left(), _workplace(memory) as (folder, environment, conf), contextlib.ExitStack() as stack:
         servers = []
-        stack.callback(lambda: _stop(servers))
+        stack.callback(lambda: processes.stop(servers))
 
         def server(name, *command):
             with open(folder / name, "wb") as log:
-                servers.append(_start([folder / "spark" / "bin" / "spark-class", *command], env=environment, cwd=folder, stdin=subprocess.DEVNULL,
+                servers.append(processes.start([folder / "spark" / "bin" / "spark-class", *command], env=environment, cwd=folder, stdin=subprocess.DEVNULL,
                                       stdout=log, stderr=log))
             return servers[-1]
 
@@ -474,7 +291,7 @@ def yarn(executors=2, cores=1, memory="512m"):
         if not (INSTALLED / "hadoop.stamp").exists():
             sys.exit(f"there is no YARN in {INSTALLED}: run tests/spark/setup.sh without `spark`")
         with open(folder / "mini.log", "wb") as log:
-            server = _start(["java", "-Xmx768m", "-cp", f"{INSTALLED}/hadoop/mini.jar:{INSTALLED}/hadoop/lib/*", "Mini", folder],
+            server = processes.start(["java", "-Xmx768m", "-cp", f"{INSTALLED}/hadoop/mini.jar:{INSTALLED}/hadoop/lib/*", "Mini", folder],
                             env=environment, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             line = next((l for l in server.stdout if l.startswith("READY ")), None)  # its own deadlines bound this

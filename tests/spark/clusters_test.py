@@ -7,7 +7,7 @@
 import contextlib, subprocess, sys, time
 from pathlib import Path
 
-import clusters
+import clusters, processes
 
 JOB = Path(__file__).with_name("barrier_job.py")
 EXPECTED = f"totals [(0, {sum(range(1000))}), (1, {sum(range(1000))})]"
@@ -32,7 +32,7 @@ def started(cluster, name):
 
 
 def run(cluster, data, deploy_mode="client"):
-    traces = clusters.Traces(cluster.temporary)
+    traces = processes.Traces(cluster.temporary)
     with timed(f"{cluster.master}, deploy mode {deploy_mode}: the job"):
         job = cluster.submit(JOB, f"{data}/in", f"{data}/out", deploy_mode=deploy_mode, deadline=300)
     assert EXPECTED in job.output, job.tail()
@@ -63,7 +63,7 @@ def yarn():
 
 def kill_an_executor(cluster):
     """What tests of faults need: find the parts of a running job, kill one, stop the job, find nothing left."""
-    traces = clusters.Traces(cluster.temporary)
+    traces = processes.Traces(cluster.temporary)
     job = cluster.start(JOB, cluster.folder / "data2/in", cluster.folder / "data2/out")
     victim = job.until(lambda: len(job.executors()) == 2 and job.executors()[0], 60, "two executors")
     assert job.driver() == job.submitter() and victim.alive
@@ -77,10 +77,10 @@ def kill_an_executor(cluster):
 def orphans():
     """A test that is killed leaves nothing: neither a child in a session of its own nor a grandchild whose parent is gone."""
     inner = """
-import clusters, os, subprocess, sys
-clusters.guard()
+import os, processes, subprocess, sys
+processes.guard()
 subprocess.Popen(["sh", "-c", "setsid sleep 1000 & echo $!; exec sleep 1000"], stdout=sys.stdout)
-clusters.until(lambda: len(clusters.processes()) == 2, 10, "both are there")
+processes.until(lambda: len(processes.ours()) == 2, 10, "both are there")
 if sys.argv[1] == "killed":
     os.kill(os.getpid(), 9)
 """
@@ -90,6 +90,6 @@ if sys.argv[1] == "killed":
         assert not Path(f"/proc/{int(r.stdout)}").exists()
 
 
-clusters.guard()
+processes.guard()
 for name in sys.argv[1:] or ["orphans", "local_cluster", "standalone", "yarn"]:
     globals()[name]()

@@ -10,7 +10,7 @@ the same seed have to give the same model, to the bit, wherever the job runs.
 import hashlib, re, subprocess, sys, tempfile
 from pathlib import Path
 
-import clusters
+import clusters, processes
 
 jar = Path(sys.argv[1]).resolve()
 DATA = Path("/usr/share/datasets/fashion-mnist")
@@ -48,7 +48,7 @@ def prototxts(folder, source):
 
 def submit(cluster, name, *arguments, **options):
     """Trains and tests; nothing may be left, and the accuracy has to be one that only training gives."""
-    traces = clusters.Traces(cluster.folder, ignore="^(?!.*/crema-(?!spark))")  # of files: folders of engines
+    traces = processes.Traces(cluster.folder, ignore="^(?!.*/crema-(?!spark))")  # of files: folders of engines
     job = cluster.submit(jar, "-train", "-test", "-clusterSize", "2", *arguments, main_class="crema.spark.CremaOnSpark", deadline=280, **options)
     found = re.findall(r"(?m)^accuracy: ([\d.]+)", job.output)
     assert found, job.tail()
@@ -104,7 +104,7 @@ def yarn():
             on_yarn(c, mode)
 
 
-clusters.guard()
+processes.guard()
 with tempfile.TemporaryDirectory() as name:
     parquet = Path(name)
     subprocess.run([clusters.PYTHON, "-c", MAKE_PARQUET, DATA, parquet], check=True, stderr=subprocess.DEVNULL)

@@ -4,7 +4,6 @@ package crema.spark;
 import org.apache.spark.ml.Estimator;
 import org.apache.spark.ml.param.Param;
 import org.apache.spark.ml.param.ParamMap;
-import org.apache.spark.ml.param.StringArrayParam;
 import org.apache.spark.ml.util.DefaultParamsReader;
 import org.apache.spark.ml.util.DefaultParamsWritable;
 import org.apache.spark.ml.util.Identifiable$;
@@ -22,7 +21,7 @@ import org.apache.spark.sql.types.StructType;
  *
  * The net's TRAIN layer takes the DataFrame's rows; columns are named as for the command line.
  */
-public class CremaEstimator extends Estimator<CremaModel> implements DefaultParamsWritable {
+public class CremaEstimator extends Estimator<CremaModel> implements CremaStage, DefaultParamsWritable {
   private final String uid;
   private final Param<String> conf;
   private final CremaParams params;
@@ -47,20 +46,9 @@ public class CremaEstimator extends Estimator<CremaModel> implements DefaultPara
     return conf;
   }
 
-  public Param<String> model() {
-    return params.model;
-  }
-
-  public Param<String> features() {
-    return params.features;
-  }
-
-  public Param<String> predictionCol() {
-    return params.predictionCol;
-  }
-
-  public StringArrayParam options() {
-    return params.options;
+  @Override
+  public CremaParams shared() {
+    return params;
   }
 
   /** The solver's prototxt, as -conf. */

@@ -8,7 +8,6 @@ import java.nio.file.Path;
 import org.apache.spark.ml.Model;
 import org.apache.spark.ml.param.Param;
 import org.apache.spark.ml.param.ParamMap;
-import org.apache.spark.ml.param.StringArrayParam;
 import org.apache.spark.ml.util.DefaultParamsReader;
 import org.apache.spark.ml.util.DefaultParamsWriter;
 import org.apache.spark.ml.util.Identifiable$;
@@ -24,7 +23,7 @@ import org.apache.spark.sql.types.StructType;
  * A trained net as a stage of an ML pipeline: adds a column for each of its features, and a prediction, which is the index of the
  * greatest value of the first. Saved, it carries its weights and its net.
  */
-public class CremaModel extends Model<CremaModel> implements MLWritable {
+public class CremaModel extends Model<CremaModel> implements CremaStage, MLWritable {
   private static final String WEIGHTS = "weights.caffemodel";
 
   private final String uid;
@@ -51,20 +50,9 @@ public class CremaModel extends Model<CremaModel> implements MLWritable {
     return solver;
   }
 
-  public Param<String> model() {
-    return params.model;
-  }
-
-  public Param<String> features() {
-    return params.features;
-  }
-
-  public Param<String> predictionCol() {
-    return params.predictionCol;
-  }
-
-  public StringArrayParam options() {
-    return params.options;
+  @Override
+  public CremaParams shared() {
+    return params;
   }
 
   public CremaModel setFeatures(String value) {

@@ -8,8 +8,8 @@ import org.apache.spark.ml.param.Param;
 import org.apache.spark.ml.param.Params;
 import org.apache.spark.ml.param.StringArrayParam;
 
-/** The parameters that {@link CremaEstimator} and {@link CremaModel} share. */
-final class CremaParams {
+/** What is behind {@link CremaStage}. */
+public final class CremaParams {
   final Param<String> model, features, predictionCol;
   final StringArrayParam options;
 
