@@ -19,6 +19,8 @@ class Rows {
   /// Throws SpecError or DataError.
   std::shared_ptr<const crema::Dataset> open(crema::Phase phase, const crema::RowLayer& layer,
                                              const crema::RowLayer::Top& top);
+  /// Whether a data layer took rows.
+  bool used() const { return !made_.empty(); }
   crema::HostRows hook() {
     return [this](crema::Phase p, const crema::RowLayer& l, const crema::RowLayer::Top& t) {
       return open(p, l, t);

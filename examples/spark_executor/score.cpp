@@ -79,7 +79,10 @@ class Scoring {
  private:
   /// Where the data is files, all engines see all of it: each takes its part.
   void take_part() {
-    if (!streams_.empty() && streams_[0].table->size() > 0) return;
+    if (rows_.used()) {
+      table_ = streams_[0].table.get();
+      return;
+    }
     for (DataLayer& d : net_.data) {
       const std::int64_t n = d.dataset->size();
       auto part = std::make_shared<PartOfDataset>(d.dataset, n * job_.rank / job_.size,
@@ -90,21 +93,17 @@ class Scoring {
     net_.source = make_source<float>(net_.data, Phase::test, 0);
   }
 
-  const RowTable* table() const {
-    return streams_.empty() || streams_[0].table->size() == 0 ? nullptr : streams_[0].table.get();
-  }
   std::string id(std::int64_t i) const {
-    const RowTable* const t = table();
-    if (const int c = t ? t->column("id") : -1; c >= 0) {
-      if (t->columns()[static_cast<std::size_t>(c)].type == ColumnType::text)
-        return std::string(RowTable::text(t->value(i, c)));
-      return cat(static_cast<std::int64_t>(t->number(i, c).value_or(0)));
+    if (const int c = table_ ? table_->column("id") : -1; c >= 0) {
+      if (table_->columns()[static_cast<std::size_t>(c)].type == ColumnType::text)
+        return std::string(RowTable::text(table_->value(i, c)));
+      return cat(static_cast<std::int64_t>(table_->number(i, c).value_or(0)));
     }
     char text[32];
     std::snprintf(text, sizeof text, "%08lld", static_cast<long long>(position(i)));
     return text;
   }
-  std::int64_t position(std::int64_t i) const { return table() ? table()->position(i) : first_ + i; }
+  std::int64_t position(std::int64_t i) const { return table_ ? table_->position(i) : first_ + i; }
 
   /// Rows [done, done + n): per sample its share of each blob; a blob with no share for each (accuracy) whole.
   void write(RowWriter& back, std::int64_t done, std::int64_t n) {
@@ -150,7 +149,8 @@ class Scoring {
   std::vector<RowStream>& streams_;
   Cpu cpu_;
   NetWithData<float, Cpu> net_;
-  std::int64_t first_ = 0;
+  const RowTable* table_ = nullptr;  // of rows; null where the data is files
+  std::int64_t first_ = 0;           // of this engine's part of the files
   std::vector<std::vector<float>> values_;
 };
 

@@ -75,27 +75,37 @@ class Training(Case):
         self.finish(engines)
         self.assertEqual(engines[0].all("test"), [])
 
-    def test_stop_and_resume_give_the_same_bits(self):
-        self.write("long.prototxt", solver("rows.prototxt", max_iter=2000, snapshot=1000))
-        whole = self.start(2)
-        self.launch(whole, solver="long.prototxt", test=False)
-        form_world(whole)
-        weights = self.finish(whole)[0]["weights"]
-        first = self.start(2)
-        self.launch(first, solver="long.prototxt", test=False)
-        form_world(first)
-        while first[0].event("step")["iteration"] < 50:
+    def trained(self, solver, **more):
+        """Two engines to their end, without a test net: the engines, and rank 0's `done`."""
+        engines = self.start(2)
+        self.launch(engines, solver=solver, test=False, **more)
+        form_world(engines)
+        return engines, self.finish(engines)[0]
+
+    def test_resume_gives_the_same_bits(self):
+        self.write("long.prototxt", solver("rows.prototxt", max_iter=400, snapshot=150))
+        engines, whole = self.trained("long.prototxt")
+        state = os.path.join(engines[0].folder, "snapshots", "net_iter_150.solverstate")
+        engines, resumed = self.trained("long.prototxt", state=state)
+        self.assertEqual(engines[0].all("start")[0]["iteration"], 150)
+        self.assertEqual(resumed["weights"], whole["weights"])
+
+    def test_stop_takes_a_snapshot_and_ends(self):
+        self.write("endless.prototxt", solver("rows.prototxt", max_iter=10 ** 6))
+        engines = self.start(2)
+        self.launch(engines, solver="endless.prototxt", test=False)
+        form_world(engines)
+        while engines[0].event("step")["iteration"] < 50:
             pass
-        first[0].tell("stop")
-        snapshot = first[0].event("snapshot")
-        done = first[0].event("done")
+        engines[0].tell("stop")
+        snapshot = engines[0].event("snapshot")
+        done = self.finish(engines)[0]
         self.assertEqual(done["ending"], "stopped")
-        self.assertLess(done["iteration"], 2000)
+        self.assertLess(done["iteration"], 10 ** 6)
         self.assertEqual(os.path.basename(snapshot["state"]), "net_iter_%d.solverstate" % done["iteration"])
-        second = self.start(2)
-        self.launch(second, solver="long.prototxt", test=False, state=snapshot["state"])
-        form_world(second)
-        self.assertEqual(self.finish(second)[0]["weights"], weights)
+        # As if it had been asked for so many iterations.
+        self.write("short.prototxt", solver("rows.prototxt", max_iter=done["iteration"]))
+        self.assertEqual(self.trained("short.prototxt")[1]["weights"], done["weights"])
 
     def test_cos_data(self):
         """One column per top: an image, a list of numbers beside it, and the label as text."""
