@@ -153,12 +153,12 @@ class Faults(Case):
             e.send(pack_stream(TRAIN, COLUMNS, mine))
             e.event("ready")
         form_world(engines)
-        # Both find it out; who is later may hear it from the other first.
+        # Both find it out. Who is later may hear it from the other first: rank 0 then of a peer, rank 1 of itself.
         codes = [e.end(20) for e in engines]
         self.assertIn(codes, ([1, 1], [1, 3], [3, 1]))
         for e in engines:
             self.assertIn("another net", e.all("fail")[0]["why"])
-        self.assertEqual({e.all("fail")[0]["kind"] for e, code in zip(engines, codes) if code == 1}, {"spec"})
+        self.assertIn("spec", [e.all("fail")[0]["kind"] for e, code in zip(engines, codes) if code == 1])
 
 
 if __name__ == "__main__":
