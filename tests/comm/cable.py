@@ -7,7 +7,7 @@ and with nobody behind it.
         subprocess.Popen([*cable.at(0), "program"])      # listens on cable.hosts[0]
         cable.cut()
 """
-import itertools, json, os, shutil, subprocess
+import contextlib, itertools, json, os, shutil, subprocess
 
 
 class CannotLay(Exception):
@@ -75,5 +75,6 @@ class Cable:
     def remove(self):
         for name in self.names:
             for pid in ip("netns", "pids", name, check=False).stdout.split():
-                os.kill(int(pid), 9)
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(int(pid), 9)
             ip("netns", "del", name, check=False)

@@ -344,3 +344,19 @@ TEST_CASE("a stopped process is noticed by its silence") {
     CHECK(monotonic_seconds() - start < 8);
   }
 }
+
+TEST_CASE("what may have followed from a silence is the failure only when there is none") {
+  for (const bool silent : {true, false}) {
+    Listener listener("127.0.0.1:0");
+    const Process other(1, 2, listener.address(), 0);
+    WorldOptions o = quick_world(0, 2);
+    o.address = listener.address();
+    o.silence = 1.5;
+    World world(o, std::move(listener));
+    if (silent) other.send(SIGSTOP);
+    world.control()->suspect(0, "rank 0: a witness");
+    const Deadline deadline(10);
+    while (world.failure().empty() && !deadline.over()) detail::poll_for(nullptr, 0, 0.02);
+    CHECK(world.failure().starts_with(silent ? "rank 1 was lost: silent for 1 s" : "rank 0: a witness"));
+  }
+}

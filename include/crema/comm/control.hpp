@@ -129,6 +129,16 @@ class Control {
     report(why);
     failure_.set(why);
   }
+  /// On rank 0: what happened to a rank, and may have followed from another's silence. It is the failure unless that
+  /// shows in time; until then nobody takes offence at the rank's own silence or end.
+  void suspect(std::size_t rank, std::string why) {
+    {
+      const Locked lock(mutex_);
+      peers_[rank].suspicion = std::move(why);
+      peers_[rank].suspected = monotonic_seconds();
+    }
+    poke_.set();
+  }
 
   /// Says `bye` and ends the thread, after `seconds` at most. Rank 0 waits for the others' bye if asked.
   void leave(double seconds, bool wait_for_all = false) noexcept {
@@ -148,6 +158,8 @@ class Control {
     double heard = 0, moved = 0;
     std::int64_t step = 0;
     bool ready = false, said_bye = false, told_bye = false;
+    std::string suspicion;
+    double suspected = 0;
   };
   struct Orders {  // from other threads to the control thread
     bool ready = false, leave = false, wait_for_all = false;
@@ -245,7 +257,7 @@ class Control {
   void lost(std::size_t r, int error) {
     Peer& peer = peers_[r];
     peer.link.close();
-    if (peer.said_bye || leaving_) return;
+    if (peer.said_bye || leaving_ || !peer.suspicion.empty()) return;
     fail_all(cat("rank ", r, " was lost: ", lost_text(error), " without a bye"));
   }
   /// What has failed, and, on rank 0, everybody's business.
@@ -297,7 +309,7 @@ class Control {
       if (rank_ == 0 && r == 0) {
         if (const std::int64_t step = step_.load(std::memory_order_relaxed); step != p.step)
           p.step = step, p.moved = now;
-      } else if (p.link.open() && !p.said_bye && now - p.heard > times_.silence) {
+      } else if (p.link.open() && !p.said_bye && p.suspicion.empty() && now - p.heard > times_.silence) {
         return fail_all(cat("rank ", r, " was lost: silent for ", static_cast<std::int64_t>(now - p.heard),
                             " s", rank_ == 0 ? cat(" (last at step ", p.step, ")") : std::string()));
       }
@@ -307,6 +319,8 @@ class Control {
                                       (p.step == peers_[slowest].step && p.moved >= peers_[slowest].moved));
       if (!later) slowest = r;
     }
+    for (const Peer& p : peers_)
+      if (!p.suspicion.empty() && now - p.suspected > times_.silence) return fail_all(p.suspicion);
     if (times_.stall > 0 && slowest < peers_.size() && all_ready_ &&
         now - peers_[slowest].moved > times_.stall)
       fail_all(cat("rank ", slowest, " stands still: at step ", peers_[slowest].step, " for ",

@@ -58,9 +58,13 @@ class MpiProcess {
  public:
   /// Begins MPI within the deadline, or throws CommError; then MPI is unusable in this process. `server` is rank 0's.
   MpiProcess(const Deadline& deadline, Control* control, const PmiServer* server) : control_(control) {
+    auto own = std::make_unique<std::shared_ptr<Shared>>(shared_);
     ServiceThread thread(
-        shared_, +[](Shared& s) { s.work(); }, "MPI_Init");
+        own.get(),
+        +[](std::shared_ptr<Shared>& s) { std::unique_ptr<std::shared_ptr<Shared>>(&s)->get()->work(); },
+        "MPI_Init");
     thread.detach();
+    own.release();
     if (wait_for(shared_->begun.fd(), POLLIN, deadline, wake())) {
       if (shared_->code != MPI_SUCCESS) throw CommError(mpi_text(shared_->code, "MPI_Init_thread"));
       return;
@@ -79,7 +83,7 @@ class MpiProcess {
   }
 
  private:
-  struct Shared {  // never freed: the thread may wait in MPI as long as the process lives
+  struct Shared {  // with the thread, which may wait in MPI as long as the process lives
     Wake begun, order, ended;
     int code = MPI_SUCCESS;
     void work() {
@@ -95,7 +99,7 @@ class MpiProcess {
   const Wake* wake() const { return control_ ? &control_->failure().wake() : nullptr; }
 
   Control* control_;
-  Shared* shared_ = new Shared;
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 }  // namespace detail

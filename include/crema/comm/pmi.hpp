@@ -152,7 +152,7 @@ class PmiServer {
     } else if (cmd == "finalize") {
       c.out += "cmd=finalize_ack rc=0\n";
     } else if (cmd == "abort") {
-      control_->report(cat("rank ", rank, ": MPI gave up, and said why on standard error"));
+      control_->suspect(rank, cat("rank ", rank, ": MPI gave up, and said why on standard error"));
     }
   }
 
