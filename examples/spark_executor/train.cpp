@@ -8,6 +8,10 @@
 #include "crema/train/log.hpp"
 #include "engine.hpp"
 
+#ifdef CREMA_EXECUTOR_MPI
+#include "crema/comm/mpi_world.hpp"
+#endif
+
 using namespace crema;
 
 namespace {
@@ -32,25 +36,17 @@ class Training {
   /// Until the end, in a world with the other engines.
   void run(const WorldOrder& order, Listener listener) {
     if (job_.ranks() == 1) return run_rank(nullptr, nullptr);
-    World world = join(order, std::move(listener));
-    host_.say(Json()
-                  .add("event", "world")
-                  .add("rank", job_.rank)
-                  .add("size", job_.size)
-                  .add("seconds", monotonic_seconds() - started_));
-    try {
-      if (job_.ranks_here == 1) {
-        run_rank(&world.communicator(), &world);
-      } else {
-        HierarchicalWorld ranks(world.communicator(), job_.ranks_here);
-        ranks.run([&](Communicator& comm) { run_rank(&comm, &world); });
-      }
-    } catch (const std::exception& e) {
-      world.communicator().fail(e.what());  // before training too: the others hear why
-      if (dynamic_cast<const CommError*>(&e) && others_failure(world)) throw Witnessed(world.failure());
-      throw;
+    if (order.connection == Connection::tcp) {
+      World world = join<World>(order, std::move(listener));
+      return run_in(world, world);
     }
-    world.leave();
+#ifdef CREMA_EXECUTOR_MPI
+    MpiWorld world = join<MpiWorld>(order, std::move(listener));
+    run_in(world, world.world());
+#else
+    throw SpecError(
+        "this engine has no MPI: send crema_executor_mpi (docs/spark.md, \"MPI\"), or use -connection ethernet");
+#endif
   }
 
  private:
@@ -84,9 +80,8 @@ class Training {
     started_ = monotonic_seconds();
   }
 
-  World join(const WorldOrder& order, Listener listener) {
-    if (order.connection == Connection::mpi)
-      throw SpecError("this engine was built without MPI: use -connection ethernet");
+  template <class Formed>
+  Formed join(const WorldOrder& order, Listener listener) {
     const WorldOptions o{.rank = job_.rank,
                          .size = job_.size,
                          .address = order.address,
@@ -95,11 +90,34 @@ class Training {
                          .silence = job_.silence,
                          .timeout = job_.timeout};
     try {
-      if (job_.rank == 0) return World(o, std::move(listener));
-      return World(o);
+      if (job_.rank == 0) return Formed(o, std::move(listener));
+      return Formed(o);
     } catch (const CommError& e) {
       throw NoWorld(e.what());
     }
+  }
+  /// The ranks of this engine in a world that stands: World, or MpiWorld with its World.
+  template <class Formed>
+  void run_in(Formed& formed, World& world) {
+    host_.say(Json()
+                  .add("event", "world")
+                  .add("rank", job_.rank)
+                  .add("size", job_.size)
+                  .add("seconds", monotonic_seconds() - started_));
+    Communicator& engines = formed.communicator();
+    try {
+      if (job_.ranks_here == 1) {
+        run_rank(&engines, &world);
+      } else {
+        HierarchicalWorld ranks(engines, job_.ranks_here);
+        ranks.run([&](Communicator& comm) { run_rank(&comm, &world); });
+      }
+    } catch (const std::exception& e) {
+      engines.fail(e.what());  // before training too: the others hear why
+      if (dynamic_cast<const CommError*>(&e) && others_failure(world)) throw Witnessed(world.failure());
+      throw;
+    }
+    formed.leave();
   }
 
   /// Whether the failure that broke the world is another engine's: its text begins with that rank's name.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """spark-submit of the real job in each deploy mode: LeNet on Fashion-MNIST, shortly; one smoke test for each.
 
-    deploy_test.py JAR [standalone|yarn]...      JAR: crema-spark.jar with the engine inside
+    deploy_test.py JAR MPI [standalone|yarn]...      JAR: crema-spark.jar with the engine inside; MPI: what pack_mpi.sh made
 
 Rows come from Parquet, on HDFS where there is one, and from IDX files that the engines read themselves. The same rows and
 the same seed have to give the same model, to the bit, wherever the job runs.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import clusters, processes
 
-jar = Path(sys.argv[1]).resolve()
+jar, mpi = (Path(p).resolve() for p in sys.argv[1:3])
 DATA = Path("/usr/share/datasets/fashion-mnist")
 EXAMPLE = clusters.ROOT / "examples" / "fashion_mnist"
 ITERATIONS = 150  # of 2 x 64 images
@@ -72,8 +72,11 @@ def standalone():
                "-output", f"file:{out}/scores")
         submit(c, "standalone, IDX", "-conf", c.folder / "solver.prototxt", "-data_root", DATA, "-model", f"file:{out}/b.caffemodel",
                "-output", f"file:{out}/more_scores")
+        submit(c, "standalone, IDX, over MPI", "-conf", c.folder / "solver.prototxt", "-data_root", DATA, "-model", f"file:{out}/c.caffemodel",
+               "-engine", "crema/crema_executor_mpi", "-connection", "mpi", conf={"spark.archives": f"{mpi}#crema"})
         same("Parquet", (out / "a.caffemodel").read_bytes())
         same("IDX", (out / "b.caffemodel").read_bytes())
+        same("IDX", (out / "c.caffemodel").read_bytes())
         assert "accuracy" in (out / "scores").read_text()
 
 
@@ -108,5 +111,5 @@ processes.guard()
 with tempfile.TemporaryDirectory() as name:
     parquet = Path(name)
     subprocess.run([clusters.PYTHON, "-c", MAKE_PARQUET, DATA, parquet], check=True, stderr=subprocess.DEVNULL)
-    for test in sys.argv[2:] or ["standalone", "yarn"]:
+    for test in sys.argv[3:] or ["standalone", "yarn"]:
         globals()[test]()

@@ -99,10 +99,10 @@ def read_stream(connection):
 class Engine:
     """One process. Use as a context manager: it and its folder are gone afterwards."""
 
-    def __init__(self, executable):
+    def __init__(self, *command):
         self.folder = tempfile.mkdtemp(prefix="engine-")
         self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([executable, "--dir=" + self.folder, "--host=127.0.0.1"], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([*command, "--dir=" + self.folder, "--host=127.0.0.1"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors, text=True,
                                         env={"PATH": os.environ["PATH"]})
         self.events, self.seen, self.connections = queue.Queue(), [], []

@@ -75,8 +75,8 @@ class Case(unittest.TestCase):
         for e in self.engines:
             e.__exit__()
 
-    def start(self, count=1):
-        new = [Engine(EXECUTOR) for _ in range(count)]
+    def start(self, count=1, command=(EXECUTOR,)):
+        new = [Engine(*command) for _ in range(count)]
         self.engines += new
         return new
 

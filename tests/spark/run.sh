@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tests on real Spark: installs Spark and the clusters into a folder, builds the jar with the engine inside, runs them.
 #
-#   bash tests/spark/run.sh FOLDER ENGINE       ENGINE: crema_executor; prints "N passed, M failed" last
+#   bash tests/spark/run.sh FOLDER ENGINE       ENGINE: crema_executor, with crema_executor_mpi beside it; prints "N passed, M failed" last
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:?the folder to install into} engine=$(realpath "${2:?crema_executor}")
@@ -11,6 +11,7 @@ folder=$(realpath "$folder")
 export SPARK_HOME=$folder/spark CREMA_SPARK=$folder
 jar=$folder/crema-spark.jar
 bash "$here/../../examples/spark_executor/java/build.sh" "$jar" "$engine" || exit 1
+bash "$here/../../examples/spark_executor/pack_mpi.sh" "${engine}_mpi" "$folder/crema_mpi.tgz" > /dev/null || exit 1
 
 passed=0 failed=0
 # check COMMAND...: one test program; its output is shown when it fails.
@@ -25,6 +26,6 @@ check() {
   fi
 }
 check "$here/adapter_test.py" "$engine" "$jar"
-[ ! -e "$here/deploy_test.py" ] || check "$here/deploy_test.py" "$jar"
+check "$here/deploy_test.py" "$jar" "$folder/crema_mpi.tgz"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]
