@@ -45,7 +45,8 @@ class Training {
     run_in(world, world.world());
 #else
     throw SpecError(
-        "this engine has no MPI: send crema_executor_mpi (docs/spark.md, \"MPI\"), or use -connection ethernet");
+        "this engine has no MPI: send crema_executor_mpi (docs/spark.md, \"MPI\"), or use -connection "
+        "ethernet");
 #endif
   }
 
