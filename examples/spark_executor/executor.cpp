@@ -50,7 +50,9 @@ void work(Host& host, const Flags& f, int& rank) {
   if (!job.gpu.empty()) {
     std::string addresses;
     for (const std::string& a : job.gpu) addresses += cat(addresses.empty() ? "" : ", ", a);
-    host.log(cat("this engine has no GPU backend: it computes on the CPU, and GPU ", addresses, " stays idle"), "W");
+    host.log(
+        cat("this engine has no GPU backend: it computes on the CPU, and GPU ", addresses, " stays idle"),
+        "W");
   }
   std::vector<RowStream> streams = socket.receive(job.stream.size(), f.dir, job.timeout);
   host.disown(socket.folder());

@@ -4,16 +4,16 @@
 
     executors_test.py ENGINE JAR [standalone|yarn]...      ENGINE has the program `crema` beside it
 """
-import collections, re, signal, subprocess, sys, tarfile, tempfile
+import collections, re, signal, sys, tarfile
 from pathlib import Path
 
 import clusters, processes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "program"))
-from small_job import NET, SOLVER, write_data
+from small_job import NET, SOLVER, write_data, write_lmdb
 
 engine, jar = (Path(p).resolve() for p in sys.argv[1:3])
-IDX = "small-images-idx3-ubyte"
+IDX, LABELS = "small-images-idx3-ubyte", "small-labels-idx1-ubyte"
 
 
 def write_job(folder, source=IDX, name="job", max_iter=120):
@@ -92,24 +92,13 @@ def stopped_by_a_file(c):
     stopped_well(c, job, "file")
 
 
-def write_lmdb(folder):
-    """The images of write_data as a database, made by `crema convert` from image files."""
-    pixels, labels = (folder / IDX).read_bytes()[16:], (folder / IDX.replace("images-idx3", "labels-idx1")).read_bytes()[8:]
-    (folder / "pictures").mkdir()
-    lines = []
-    for i, label in enumerate(labels):
-        (folder / "pictures" / f"{i:03}.pgm").write_bytes(b"P5 12 12 255\n" + pixels[144 * i:144 * (i + 1)])
-        lines.append(f"{i:03}.pgm {label}\n")
-    (folder / "list.txt").write_text("".join(lines))
-    subprocess.run([engine.with_name("crema"), "convert", "--gray", folder / "pictures", folder / "list.txt", folder / "small_lmdb"], check=True, capture_output=True)
-
-
 def yarn():
     """A database and IDX files on HDFS give the bits that files on each machine give, with an engine out of an archive."""
     with clusters.yarn() as c:
         write_data(c.folder)
-        write_lmdb(c.folder)
-        for file in (IDX, IDX.replace("images-idx3", "labels-idx1"), "small_lmdb/data.mdb"):
+        pixels, labels = ((c.folder / name).read_bytes() for name in (IDX, LABELS))
+        write_lmdb(engine.with_name("crema"), c.folder, [(pixels[16 + 144 * i:][:144], label) for i, label in enumerate(labels[8:])])
+        for file in (IDX, LABELS, "small_lmdb/data.mdb"):
             c.put(c.folder / file, f"/data/{file}")
         for name, source in (("local", IDX), ("idx", f"{c.hdfs}/data/{IDX}"), ("lmdb", f"{c.hdfs}/data/small_lmdb")):
             job = train(c, name, write_job(c.folder, source), "-engine", "packed/bin/crema_executor", size=2, archives=[archive(c.folder)])
