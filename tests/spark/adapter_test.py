@@ -4,6 +4,7 @@
 
     adapter_test.py ENGINE JAR [--master=local-cluster[2,1,1024]] [TEST ...]       with a python3 that has pyspark
 
+ENGINE has the program `crema` beside it, which writes a database.
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
 import contextlib, os, random, re, signal, struct, sys, tempfile, threading, time, unittest, zlib

@@ -104,8 +104,17 @@ def yarn():
             job = train(c, name, write_job(c.folder, source), "-engine", "packed/bin/crema_executor", size=2, archives=[archive(c.folder)])
             assert job.stdout.count("validation iteration") == 2, job.tail()
             assert c.read(f"/out/{name}.caffemodel") == c.read("/out/local.caffemodel"), name
-        job = train(c, "missing", write_job(c.folder, f"{c.hdfs}/data/nothing"), size=2, check=False)
-        assert job.returncode == 1 and "there is no hdfs://" in job.stderr, job.tail()
+        refused(c, write_job(c.folder, f"{c.hdfs}/data/nothing"), "there is no hdfs://")
+        c.put(c.folder / "small_lmdb" / "data.mdb", "/other/small_lmdb/data.mdb")
+        two = write_job(c.folder, f"{c.hdfs}/data/small_lmdb")
+        net = c.folder / "job_net.prototxt"
+        net.write_text(net.read_text().replace(f'source: "{IDX}"', f'source: "{c.hdfs}/other/small_lmdb"'))
+        refused(c, two, "rename one of them")
+
+
+def refused(c, solver, why):
+    job = train(c, "refused", solver, size=2, check=False)
+    assert job.returncode == 1 and re.search(f"(?m)^crema: .*{why}", job.stderr), job.tail()
 
 
 processes.guard()

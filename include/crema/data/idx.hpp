@@ -7,6 +7,8 @@
 
 #include <sys/stat.h>
 
+#include <array>
+
 #include "crema/data/dataset.hpp"
 #include "crema/data/file.hpp"
 
