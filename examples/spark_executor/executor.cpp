@@ -47,10 +47,13 @@ void work(Host& host, const Flags& f, int& rank) {
   rank = job.rank;
   if (job.size < 1 || job.rank < 0 || job.rank >= job.size || job.ranks_here < 1)
     throw SpecError(cat("engine ", job.rank, " of ", job.size, " with ", job.ranks_here, " ranks"));
-  if (!job.gpu.empty())
+  if (!job.gpu.empty()) {
+    std::string addresses;
+    for (const std::string& a : job.gpu) addresses += cat(addresses.empty() ? "" : ", ", a);
     host.log(
-        cat("this engine computes on the CPU; ", job.gpu.size(), " GPUs were assigned to it and stay idle"),
+        cat("this engine has no GPU backend: it computes on the CPU, and GPU ", addresses, " stays idle"),
         "W");
+  }
   std::vector<RowStream> streams = socket.receive(job.stream.size(), f.dir, job.timeout);
   host.disown(socket.folder());
   switch (job.mode) {

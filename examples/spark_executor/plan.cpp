@@ -16,12 +16,20 @@ std::vector<std::string_view> types_for(const RowLayer::Top& top, bool label) {
   return {"BYTES", "FLOATS"};
 }
 
+/// What has to be there for a source to be read, as far as it exists: IDX images have their labels beside them.
+std::vector<std::string> files_of(const std::string& source) {
+  std::vector<std::string> files = {source};
+  if (name_of_file(source).find("images") != std::string::npos)
+    for (const std::string& labels : detail::label_siblings(source)) files.push_back(labels);
+  return files;
+}
+
 Json source(const LayerSpec& layer, Phase phase, const JobOrder& job) {
   Json out;
   out.add("phase", phase == Phase::train ? "TRAIN" : "TEST").add("layer", layer.name).add("type", layer.type);
   if (!is_row_layer(layer)) {
     const std::string path = layer.type == "Data" ? read_options<DataOptions>(layer).source : std::string();
-    return out.add("source", path).add("streamed", false);
+    return out.add("source", path).add("files", files_of(path)).add("streamed", false);
   }
   const RowLayer rows = row_layer(layer);
   const Deal d = deal(job, phase, rows.batch);
@@ -46,6 +54,7 @@ Json source(const LayerSpec& layer, Phase phase, const JobOrder& job) {
       .add("batch", rows.batch)
       .add("block", d.block)
       .add("first", d.first)
+      .add("files", rows.is_lmdb() ? files_of(rows.source) : std::vector<std::string>())
       .add("streamed", !rows.is_lmdb())
       .add("encoded", encoded)
       .add("columns", columns);

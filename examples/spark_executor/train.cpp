@@ -26,7 +26,8 @@ class Training {
         rows_(job, streams),
         started_(monotonic_seconds()) {
     std::filesystem::create_directory(folder + "/snapshots");
-    if (job.rows_of(Phase::train) && !job.rows_of(Phase::test) && !solver_.test_iter.empty()) {
+    if (!solver_.test_iter.empty() && !job.rows_of(Phase::test) &&
+        (job.rows_of(Phase::train) || tests_on_rows())) {
       host.log("no rows for the test net: it is not tested");
       solver_.test_iter.clear(), solver_.test_interval = 0;
     }
@@ -51,6 +52,14 @@ class Training {
   }
 
  private:
+  /// Whether a test net takes its rows from the host.
+  bool tests_on_rows() {
+    for (const NetSpec& net : detail::testing_nets(solver_, job_options(job_, solver_, rows_)))
+      for (const LayerSpec& layer : filter(net, {.phase = Phase::test}).layers)
+        if (is_row_layer(layer) && !row_layer(layer).is_lmdb()) return true;
+    return false;
+  }
+
   /// All that can be wrong with this engine's data is found before the others are involved.
   void check_rows(std::vector<RowStream>& streams) {
     check_streams(job_, solver_, streams);

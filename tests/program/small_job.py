@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A job that takes a second, for tests that drive the program `crema`."""
-import random, struct
+import random, struct, subprocess
 
 NET = """name: "small"
 layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
@@ -34,3 +34,14 @@ def write_data(folder, bad_labels=()):
                 pixels.append(r.randrange(120) + 80 * bright)
     (folder / "small-images-idx3-ubyte").write_bytes(struct.pack(">HBBIII", 0, 8, 3, 330, 12, 12) + pixels)
     (folder / "small-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 330) + labels)
+
+
+def write_lmdb(program, folder, images):
+    """folder/small_lmdb: a database of these (pixels, label), made by `crema convert` from image files."""
+    (folder / "pictures").mkdir()
+    lines = []
+    for i, (pixels, label) in enumerate(images):
+        (folder / "pictures" / f"{i:03}.pgm").write_bytes(b"P5 12 12 255\n" + pixels)
+        lines.append(f"{i:03}.pgm {label}\n")
+    (folder / "list.txt").write_text("".join(lines))
+    subprocess.run([program, "convert", "--gray", folder / "pictures", folder / "list.txt", folder / "small_lmdb"], check=True, capture_output=True)

@@ -4,6 +4,7 @@
 
     adapter_test.py ENGINE JAR [--master=local-cluster[2,1,1024]] [TEST ...]       with a python3 that has pyspark
 
+ENGINE has the program `crema` beside it, which writes a database.
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
 import contextlib, os, random, re, signal, struct, sys, tempfile, threading, time, unittest, zlib
@@ -21,7 +22,7 @@ from pyspark.sql import SparkSession, functions as F
 
 from crema_spark import CremaError, CremaOnSpark
 from crema_spark.ml import CremaEstimator, CremaModel
-from small_job import NET, SOLVER, write_data
+from small_job import NET, SOLVER, write_data, write_lmdb
 
 engine, jar = map(os.path.abspath, sys.argv[1:3])
 master = next((a.split("=", 1)[1] for a in sys.argv[3:] if a.startswith("--master=")), "local-cluster[2,1,1024]")
@@ -169,6 +170,20 @@ class Training(unittest.TestCase):
                 job.trainWithValidation(train, test)
                 self.assertGreater(job.test()["accuracy"], 0.8)
 
+    def test_stop(self):
+        job = crema("early", conf=solver("early", 10 ** 7, test_interval=10 ** 8), progress=0.1)
+        def stop():
+            end = time.time() + 60
+            while len(engines()) < 2 and time.time() < end:
+                time.sleep(0.02)
+            job.stop()
+        thread = threading.Thread(target=stop)
+        thread.start()
+        job.train(train)
+        thread.join()
+        there = {re.sub(r"\d+", "N", p.name) for p in (folder / "out").glob("early*")}
+        self.assertEqual(there, {"early.caffemodel", "early_iter_N.caffemodel", "early_iter_N.solverstate"})
+
     def test_resume_and_finetune(self):
         whole = crema("whole", conf=solver("whole", 100, 50))
         whole.train(train)
@@ -230,6 +245,14 @@ class Sources(unittest.TestCase):
         layer = """layer { name: "data" type: "CoSData" top: "data" top: "label" include { phase: TRAIN } source_class: "com.yahoo.ml.caffe.DataFrameSource"
   cos_data_param { source: "file:%s" batch_size: 16 top { name: "data" type: RAW_IMAGE channels: 1 height: 12 width: 12 transform_param { scale: 0.00390625 } } top { name: "label" type: INT channels: 1 sample_num_axes: 0 } } }""" % (folder / "train")
         self.same("cos", layer)
+
+    def test_lmdb(self):
+        """Read by the engines, as CaffeOnSpark's source and as Caffe's layer."""
+        write_lmdb(Path(engine).with_name("crema"), folder, [(r.data, r.label) for r in train.select("data", "label").collect()])
+        self.same("lmdb", self.layer(f"file:{folder}/small_lmdb", "LMDB"))
+        self.same("short", self.layer("small_lmdb", "LMDB").replace("com.yahoo.ml.caffe.", ""))
+        self.same("backend", NET[NET.index("layer"):NET.index('layer { name: "data"', NET.index("layer") + 1)].rstrip()
+                  .replace("small-images-idx3-ubyte", "small_lmdb").replace("batch_size: 16", "batch_size: 16 backend: LMDB"))
 
     def test_sequence_file(self):
         jvm = spark._jvm

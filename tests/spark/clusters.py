@@ -129,7 +129,7 @@ class Cluster:
         """A test that gives up leaves jobs behind."""
         processes.stop([job._process for job in self.jobs if job.returncode is None])
 
-    def start(self, application, *arguments, main_class=None, conf={}, files=(), deploy_mode="client"):
+    def start(self, application, *arguments, main_class=None, conf={}, files=(), archives=(), deploy_mode="client"):
         """spark-submit, running. `application` is a jar or a Python program."""
         folder = self.folder / f"job{len(self.jobs) + 1}"
         folder.mkdir()
@@ -138,8 +138,9 @@ class Cluster:
             command += ["--conf", f"{key}={value}"]
         if main_class:
             command += ["--class", main_class]
-        if files:
-            command += ["--files", ",".join(str(f) for f in files)]
+        for option, values in (("--files", files), ("--archives", archives)):
+            if values:
+                command += [option, ",".join(map(str, values))]
         self.jobs.append(Job(self, [*command, application, *arguments], self.environment, folder, deploy_mode))
         return self.jobs[-1]
 
@@ -245,7 +246,9 @@ def local_cluster(workers=2, cores=1, memory="1g"):
 
 @contextlib.contextmanager
 def standalone(workers=2, cores=1, memory="1g"):
-    """A master and workers, each a process. `master_process`, `worker_processes` are theirs, to be killed by tests."""
+    """A master and workers, each a process. `workers`: how many, or for each what add_worker takes. `master_process` and
+    `worker_processes` are theirs, to be killed by tests."""
+    workers = [{}] * workers if isinstance(workers, int) else workers
     with _nothing_left(), _workplace(memory) as (folder, environment, conf), contextlib.ExitStack() as stack:
         servers = []
         stack.callback(lambda: processes.stop(servers))
@@ -264,19 +267,23 @@ def standalone(workers=2, cores=1, memory="1g"):
                 return found if len(found) >= times else None
             return until(look, 60, lambda: f"'{pattern}' in {name}:\n{(folder / name).read_text(errors='replace')}")
 
-        def add_worker():
-            """One more worker, for tests that have killed one."""
+        def add_worker(cores=cores, gpus=()):
+            """One more worker, for tests that have killed one. `gpus`: addresses that it says it has."""
             at = len(servers)
+            properties, script = folder / f"worker{at}.conf", folder / f"worker{at}.sh"
+            script.write_text("#!/bin/sh\necho '%s'\n" % json.dumps({"name": "gpu", "addresses": gpus}))
+            script.chmod(0o755)
+            properties.write_text(f"spark.worker.resource.gpu.amount {len(gpus)}\nspark.worker.resource.gpu.discoveryScript {script}\n" if gpus else "")
             server(f"worker{at}.log", "org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0", "--cores", str(cores),
-                   "--memory", memory, "--work-dir", folder / "work", master)
+                   "--memory", memory, "--work-dir", folder / "work", "--properties-file", properties, master)
             return servers[-1]
 
         first = server("master.log", "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
         master = log_has("master.log", r"Starting Spark master at (spark://\S+)")[0]
-        for _ in range(workers):
-            add_worker()
-        log_has("master.log", "Registering worker", workers)
-        cluster = Cluster(master, folder, environment, {**conf, "spark.cores.max": str(workers * cores)})
+        for worker in workers:
+            add_worker(**worker)
+        log_has("master.log", "Registering worker", len(workers))
+        cluster = Cluster(master, folder, environment, {**conf, "spark.cores.max": str(sum(w.get("cores", cores) for w in workers))})
         cluster.master_process = Process(first.pid)
         cluster.worker_processes = [Process(s.pid) for s in servers[1:]]
         cluster.add_worker = lambda: Process(add_worker().pid)

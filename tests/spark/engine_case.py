@@ -83,8 +83,8 @@ class Case(unittest.TestCase):
     def rows(self, samples):
         return [(p, image, label) for p, (image, label) in enumerate(samples)]
 
-    def launch(self, engines, solver="solver.prototxt", net="rows.prototxt", test=True, ranks_here=1, files=False, **more):
-        """A TRAIN job in all engines, with their rows, up to `ready`."""
+    def launch(self, engines, solver="solver.prototxt", net="rows.prototxt", test=True, ranks_here=1, threads=None, files=False, **more):
+        """A TRAIN job in all engines, with their rows, up to `ready`. `threads`: of each engine."""
         served = more.get("strategy") in ("downpour", "bounded_delay")
         ranks = len(engines) * ranks_here
         for k, e in enumerate(engines):
@@ -94,7 +94,7 @@ class Case(unittest.TestCase):
             if test and not files:
                 streams.append(dict(phase="TEST", rows=len(own_tests), total=TESTS))
             e.job(**{**dict(mode="TRAIN", solver=self.path(solver), net=self.path(net), rank=k, size=len(engines),
-                            ranks_here=ranks_here, threads=1, silence=2, deadline=8, progress=0, stream=streams), **more})
+                            ranks_here=ranks_here, threads=threads[k] if threads else 1, silence=2, deadline=8, progress=0, stream=streams), **more})
             if not files:
                 e.send(pack_stream(TRAIN, COLUMNS, mine[::-1]))
                 if test:

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 from engine import BYTES, FLOAT, FLOATS, STRING, TRAIN, TEST, form_world, pack_stream, read_stream
-from engine_case import BATCH, COLUMNS, CREMA, IMAGES, TEST_BATCH, TESTS, Case, main, solver
+from engine_case import BATCH, COLUMNS, CREMA, FILES, IMAGES, LAYERS, MEMORY, TEST_BATCH, TESTS, Case, main, solver
 
 
 class Training(Case):
@@ -52,6 +52,13 @@ class Training(Case):
         alone = float(log.split("loss = ")[-1].split()[0])
         self.assertAlmostEqual(last[1]["value"], alone, delta=1e-3 * alone)  # sums in another order
 
+    def test_engines_of_different_threads(self):
+        weights, _ = self.alone("--ranks=2")
+        engines = self.start(2)
+        self.launch(engines, threads=[2, 1])
+        form_world(engines)
+        self.assertSameWeights(self.finish(engines)[0], weights)
+
     def test_engines_that_read_files(self):
         weights, _ = self.alone("--ranks=2")
         engines = self.start(2)
@@ -81,6 +88,14 @@ class Training(Case):
         self.launch(engines, solver=solver, test=False, **more)
         form_world(engines)
         return engines, self.finish(engines)[0]
+
+    def test_without_rows_for_the_test_net_files_are_trained_on(self):
+        net = FILES % ("TRAIN", "train", BATCH) + MEMORY % ("TEST", TEST_BATCH) + LAYERS
+        self.write("mixed.prototxt", net)
+        engine, = self.start()
+        engine.job(mode="TRAIN", solver=self.path("solver.prototxt"), net=self.path("mixed.prototxt"), threads=1)
+        self.finish([engine])
+        self.assertEqual(engine.all("test"), [])
 
     def test_resume_gives_the_same_bits(self):
         self.write("long.prototxt", solver("rows.prototxt", max_iter=400, snapshot=150))

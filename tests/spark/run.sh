@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tests on real Spark: installs Spark and the clusters into a folder, builds the jar with the engine inside, runs them.
 #
-#   bash tests/spark/run.sh FOLDER ENGINE       ENGINE: crema_executor, with crema_executor_mpi beside it; prints "N passed, M failed" last
+#   bash tests/spark/run.sh FOLDER ENGINE       ENGINE: crema_executor, with crema_executor_mpi and crema beside it; prints "N passed, M failed" last
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:?the folder to install into} engine=$(realpath "${2:?crema_executor}")
@@ -26,6 +26,7 @@ check() {
   fi
 }
 check "$here/adapter_test.py" "$engine" "$jar"
+check "$here/executors_test.py" "$engine" "$jar"
 check "$here/deploy_test.py" "$jar" "$folder/crema_mpi.tgz"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

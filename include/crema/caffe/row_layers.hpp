@@ -29,7 +29,7 @@ struct RowLayer {
   std::vector<Top> tops = {};
 
   /// Whether `source` is a database of Datum, which is read without the host.
-  bool is_lmdb() const { return source_class.ends_with(".LMDB"); }
+  bool is_lmdb() const { return source_class == "LMDB" || source_class.ends_with(".LMDB"); }
 };
 
 /// The host's samples for one top of a layer.

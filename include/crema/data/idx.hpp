@@ -7,6 +7,8 @@
 
 #include <sys/stat.h>
 
+#include <array>
+
 #include "crema/data/dataset.hpp"
 #include "crema/data/file.hpp"
 
@@ -56,8 +58,8 @@ inline bool exists(const std::string& path) {
   struct stat s;
   return stat(path.c_str(), &s) == 0;
 }
-/// train-images-idx3-ubyte.gz -> train-labels-idx1-ubyte, with or without .gz, whichever is there.
-inline std::string label_sibling(const std::string& images) {
+/// train-images-idx3-ubyte.gz -> train-labels-idx1-ubyte.gz, and the same without .gz: either may be there.
+inline std::array<std::string, 2> label_siblings(const std::string& images) {
   const std::size_t slash = images.rfind('/') == std::string::npos ? 0 : images.rfind('/') + 1;
   std::string file = images.substr(slash);
   const auto replace = [&](std::string_view from, std::string_view to) {
@@ -71,7 +73,10 @@ inline std::string label_sibling(const std::string& images) {
   if (!replace("idx3", "idx1")) replace("idx4", "idx1");
   std::string path = images.substr(0, slash) + file;
   const bool gz = path.ends_with(".gz");
-  const std::string other = gz ? path.substr(0, path.size() - 3) : path + ".gz";
+  return {path, gz ? path.substr(0, path.size() - 3) : path + ".gz"};
+}
+inline std::string label_sibling(const std::string& images) {
+  const auto [path, other] = label_siblings(images);
   if (!exists(path) && !exists(other))
     throw DataError(cat(images, ": its label file is missing: expected ", path));
   return exists(path) ? path : other;

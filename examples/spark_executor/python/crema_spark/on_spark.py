@@ -40,6 +40,11 @@ class CremaOnSpark:
         with plain_errors():
             return self._frame(self._java(options).trainWithValidation(*self._frames(rows, validation)))
 
+    def stop(self, **options):
+        """Ends the training of `model` that runs now, in this program or another: with a snapshot, and the weights so far as the model."""
+        with plain_errors():
+            self._java(options).stop()
+
     def test(self, rows=None, **options):
         """The test net's outputs by name, over all samples."""
         with plain_errors():

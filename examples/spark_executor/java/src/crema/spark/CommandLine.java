@@ -3,6 +3,9 @@ package crema.spark;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.apache.hadoop.util.ShutdownHookManager;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
@@ -54,7 +57,24 @@ final class CommandLine {
   }
 
   private void train(CremaOnSpark crema) {
-    Dataset<Row> curve = crema.trainWithValidation();
+    CountDownLatch trained = new CountDownLatch(1);
+    // Ctrl-C: before Spark goes down, the training ends in order.
+    Runnable interrupted = () -> {
+      crema.stop();
+      try {
+        trained.await();
+      } catch (InterruptedException e) {
+        // it takes too long
+      }
+    };
+    ShutdownHookManager.get().addShutdownHook(interrupted, 100, 60, TimeUnit.SECONDS);  // Spark's own has priority 40
+    Dataset<Row> curve;
+    try {
+      curve = crema.trainWithValidation();
+    } finally {
+      trained.countDown();
+      if (!ShutdownHookManager.get().isShutdownInProgress()) ShutdownHookManager.get().removeShutdownHook(interrupted);
+    }
     for (Row row : curve.collectAsList()) {
       StringBuilder line = new StringBuilder("validation");
       for (int i = 0; i < row.length(); ++i) line.append(i == 0 ? " " : ", ").append(curve.columns()[i]).append(' ').append(row.get(i));

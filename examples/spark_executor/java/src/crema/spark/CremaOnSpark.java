@@ -58,8 +58,11 @@ public final class CremaOnSpark {
     this.storage = new Storage(hadoop);
     try {
       Set<String> roots = new LinkedHashSet<>(options.list("data_root"));
-      this.plan = new Planner(options, storage, size).plan(roots);
-      this.work = new Work(options, plan.solver(), List.of(), List.copyOf(roots), new SerializableConfiguration(hadoop));
+      Planner planner = new Planner(options, storage, size);
+      Plan plan = planner.plan(roots, List.of());
+      List<String> copies = Copies.order(context, storage, plan);
+      this.plan = copies.isEmpty() ? plan : planner.plan(roots, copies);  // now that there are data to see
+      this.work = new Work(options, plan.solver(), List.of(), List.copyOf(roots), copies, new SerializableConfiguration(hadoop));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -87,6 +90,11 @@ public final class CremaOnSpark {
 
   public Dataset<Row> trainWithValidation(Dataset<Row> rows, Dataset<Row> validation) {
     return train(rows, validation);
+  }
+
+  /** Ends the training of -model that runs now, in this program or another: with a snapshot, and the weights so far as the model. */
+  public void stop() {
+    Stop.of(storage, model()).wish();
   }
 
   /** Scores -model on all samples of the test net: each output's name and value. */
@@ -205,7 +213,8 @@ public final class CremaOnSpark {
   }
 
   private Dataset<Row> train(Dataset<Row> rows, Dataset<Row> validation) {
-    Path model = storage.place(options.required("model", "where the trained weights go, for example hdfs:///models/lenet.caffemodel"));
+    Path model = model();
+    Stop stop = Stop.of(storage, model);
     List<Stream> streams = new ArrayList<>();
     List<JavaRDD<Row>> dealt = new ArrayList<>();
     List<Dataset<Row>> kept = new ArrayList<>();
@@ -213,16 +222,22 @@ public final class CremaOnSpark {
     if (validation != null && plan.tests()) deal(validation, source(Plan.TEST, validation), streams, dealt, kept);
     try {
       storage.makeFolder(model.getParent());
+      stop.forget();
       Resume resume = resume(model);
       Gang gang = new Gang(context, work.withWeights(resume == null ? weights() : List.of()), plan, size);
       JsonNode done = gang.train(streams, dealt, model, resume);
-      say("trained to iteration " + done.path("iteration").asLong() + ": " + model);
+      say((done.path("ending").asText().equals("stopped") ? "stopped at iteration " : "trained to iteration ") + done.path("iteration").asLong() + ": " + model);
+      stop.forget();
       return curve(gang.curve());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     } finally {
       kept.forEach(Dataset::unpersist);
     }
+  }
+
+  private Path model() {
+    return storage.place(options.required("model", "where the trained weights go, for example hdfs:///models/lenet.caffemodel"));
   }
 
   private void deal(Dataset<Row> rows, Plan.Source source, List<Stream> streams, List<JavaRDD<Row>> dealt, List<Dataset<Row>> kept) {
@@ -238,9 +253,8 @@ public final class CremaOnSpark {
         if (deal.rowsOf(engine, numbered.total()) == 0)
           throw new CremaException("layer '" + source.layer() + "' has " + numbered.total() + " rows, too few for -clusterSize " + size + ": each engine needs one at least");
     if (numbered.total() == 0) throw new CremaException("layer '" + source.layer() + "' (" + source.phase() + ") has no rows: look at its source or its DataFrame");
-    String engine = deal.engine("`" + Table.POSITION + "`");
     streams.add(new Stream(source.phase(), numbered.columns(), deal, numbered.total()));
-    dealt.add(numbered.rows().repartitionById(size, functions.expr(engine)).toJavaRDD());
+    dealt.add(numbered.rows().repartition(size, functions.expr(deal.key("`" + Table.POSITION + "`"))).toJavaRDD());
   }
 
   private List<String> weights() {

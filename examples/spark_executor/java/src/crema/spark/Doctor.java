@@ -14,7 +14,7 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.resource.ResourceInformation;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.util.TaskCompletionListener;
-import scala.jdk.javaapi.CollectionConverters;
+import scala.collection.Iterator$;
 import scala.reflect.ClassTag$;
 import scala.runtime.AbstractFunction1;
 
@@ -45,7 +45,7 @@ final class Doctor {
     @Override
     public scala.collection.Iterator<String> apply(scala.collection.Iterator<Feed> feed) {
       try {
-        return CollectionConverters.asScala(List.of(examine(BarrierTaskContext.get())).iterator());
+        return Iterator$.MODULE$.single(examine(BarrierTaskContext.get()));
       } catch (IOException e) {
         throw new java.io.UncheckedIOException(e);
       }

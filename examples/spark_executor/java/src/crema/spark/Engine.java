@@ -103,7 +103,7 @@ final class Engine implements AutoCloseable {
     }
   }
 
-  private static Thread thread(String name, Runnable run) {
+  static Thread thread(String name, Runnable run) {
     Thread thread = new Thread(run, name);
     thread.setDaemon(true);
     thread.start();
@@ -211,6 +211,10 @@ final class Engine implements AutoCloseable {
   void kill(String why) {
     if (killed == null) killed = why;
     process.destroyForcibly();
+  }
+
+  boolean runs() {
+    return process.isAlive();
   }
 
   boolean wasKilled() {

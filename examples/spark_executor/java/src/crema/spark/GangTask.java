@@ -5,12 +5,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.File;
 import java.io.IOException;
 import java.io.Serializable;
-import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.BarrierTaskContext;
-import scala.jdk.javaapi.CollectionConverters;
+import scala.collection.Iterator$;
 import scala.runtime.AbstractFunction1;
 
 /**
@@ -43,7 +42,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
   public scala.collection.Iterator<String> apply(scala.collection.Iterator<Feed> feed) {
     BarrierTaskContext context = BarrierTaskContext.get();
     try {
-      return CollectionConverters.asScala(run(context, feed.next()).iterator());
+      return Iterator$.MODULE$.single(run(context, feed.next()));
     } catch (EngineFailure e) {
       if (e.isWitness()) pause();
       throw e;
@@ -61,7 +60,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     }
   }
 
-  private List<String> run(BarrierTaskContext context, Feed feed) throws IOException {
+  private String run(BarrierTaskContext context, Feed feed) throws IOException {
     int rank = context.partitionId();
     String host = context.getTaskInfos()[rank].address().replaceFirst(":\\d+$", "");
     Engine engine = work.start(context, host, host);
@@ -72,6 +71,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     say(rank, "has " + ready.path("rows").asLong() + " rows");
     boolean alone = context.getTaskInfos().length * work.options().devices() == 1;
     if (!alone) engine.send(world(engine, host, context));
+    if (rank == 0) Stop.of(work.storage(), new Path(model)).watch(engine);
     return relay(engine, rank);
   }
 
@@ -99,8 +99,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     return new Order("world").text("address", head[0] + ":" + head[1]).text("secret", secret).value("connection", connection);
   }
 
-  private List<String> relay(Engine engine, int rank) throws IOException {
-    List<String> results = new ArrayList<>();
+  private String relay(Engine engine, int rank) throws IOException {
     JsonNode done = null;
     for (JsonNode event; (event = engine.next()) != null; )
       switch (Engine.name(event)) {
@@ -115,8 +114,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     engine.finish(done);
     if (done.has("model")) work.storage().upload(new File(done.path("model").asText()), new Path(model));
     say(rank, "done at iteration " + done.path("iteration").asLong());
-    results.add(done.toString());
-    return results;
+    return done.toString();
   }
 
   private void say(int rank, String text) {

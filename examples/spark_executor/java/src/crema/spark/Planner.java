@@ -6,6 +6,7 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Set;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.SparkFiles;
@@ -22,13 +23,18 @@ final class Planner {
     this.size = size;
   }
 
-  /** @param roots folders that data layers may read; the solver's own is added to them */
-  Plan plan(Set<String> roots) throws IOException {
+  /**
+   * @param roots folders that data layers may read; the solver's own is added to them
+   * @param copies places that have been copied to this machine
+   */
+  Plan plan(Set<String> roots, List<String> copies) throws IOException {
     java.nio.file.Path folder = Files.createTempDirectory("crema-plan-");
     try (Engine engine = Engine.start(Work.program(options.text("engine")), folder.toFile(), null, 0, "the driver")) {
       File solver = file(options.required("conf", "the solver's prototxt"), folder.toFile());
       roots.add(solver.getParent());
       Set<String> readable = new LinkedHashSet<>(roots);
+      readable.addAll(List.of(engine.folder().toString(), SparkFiles.getRootDirectory()));
+      Copies.link(copies, engine.folder());
       // YARN makes --files links in a container's folder, each into a folder of its own: the net that the solver names is one too.
       if (Files.isSymbolicLink(solver.toPath()))
         for (File link : solver.getParentFile().listFiles(f -> Files.isSymbolicLink(f.toPath()))) readable.add(link.toPath().toRealPath().getParent().toString());

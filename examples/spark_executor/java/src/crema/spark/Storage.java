@@ -49,6 +49,10 @@ final class Storage {
     return path.getFileSystem(configuration).exists(path);
   }
 
+  void remove(Path file) throws IOException {
+    file.getFileSystem(configuration).delete(file, false);
+  }
+
   void makeFolder(Path folder) throws IOException {
     folder.getFileSystem(configuration).mkdirs(folder);
   }

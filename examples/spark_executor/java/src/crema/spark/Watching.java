@@ -8,7 +8,6 @@ import org.apache.spark.ExecutorLostFailure;
 import org.apache.spark.TaskFailedReason;
 import org.apache.spark.TaskKilled;
 import org.apache.spark.scheduler.*;
-import scala.jdk.javaapi.CollectionConverters;
 
 /**
  * The driver's eyes on one attempt: prints what the ranks say, and collects how each task ended. Spark itself shows the failure
@@ -34,7 +33,7 @@ final class Watching extends SparkListener {
   @Override
   public synchronized void onJobStart(SparkListenerJobStart job) {
     if (attempt.equals(job.properties().getProperty(ATTEMPT)))
-      for (Object id : CollectionConverters.asJava(job.stageIds())) stage = Math.max(stage, (Integer) id);
+      for (var ids = job.stageIds().iterator(); ids.hasNext(); ) stage = Math.max(stage, (Integer) ids.next());
   }
 
   @Override
@@ -53,11 +52,12 @@ final class Watching extends SparkListener {
 
   @Override
   public synchronized void onExecutorMetricsUpdate(SparkListenerExecutorMetricsUpdate update) {
-    for (var task : CollectionConverters.asJava(update.accumUpdates())) note(task._4());
+    for (var tasks = update.accumUpdates().iterator(); tasks.hasNext(); ) note(tasks.next()._4());
   }
 
   private void note(scala.collection.Iterable<AccumulableInfo> accumulables) {
-    for (AccumulableInfo info : CollectionConverters.asJava(accumulables)) {
+    for (var all = accumulables.iterator(); all.hasNext(); ) {
+      AccumulableInfo info = all.next();
       if (info.update().isEmpty() || !(info.update().get() instanceof LastLines.Lines lines)) continue;
       if (info.id() == validation.id()) curve.putAll(lines);
       if (info.id() == progress.id() && lines.containsKey("rank 0") && !printed.equals(lines.get("rank 0")))

@@ -4,6 +4,7 @@ package crema.spark;
 import java.io.File;
 import java.io.IOException;
 import java.io.Serializable;
+import java.net.URI;
 import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -11,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileUtil;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.SparkFiles;
@@ -25,8 +27,9 @@ import org.apache.spark.util.TaskCompletionListener;
  *
  * @param weights places of .caffemodel files
  * @param roots folders that data layers may read, where they exist
+ * @param copies places whose {@link Copies} the engines read
  */
-record Work(Options options, String solver, List<String> weights, List<String> roots, SerializableConfiguration hadoop) implements Serializable {
+record Work(Options options, String solver, List<String> weights, List<String> roots, List<String> copies, SerializableConfiguration hadoop) implements Serializable {
   static final String SOLVER = "solver.prototxt";
 
   Storage storage() {
@@ -38,7 +41,7 @@ record Work(Options options, String solver, List<String> weights, List<String> r
   }
 
   Work withWeights(List<String> others) {
-    return new Work(options, solver, others, roots, hadoop);
+    return new Work(options, solver, others, roots, copies, hadoop);
   }
 
   /** Starts the task's engine, which ends with the task whatever way that goes. */
@@ -47,13 +50,14 @@ record Work(Options options, String solver, List<String> weights, List<String> r
     context.addTaskCompletionListener((TaskCompletionListener) c -> engine.close());
     engine.watch(context::isInterrupted);
     Files.writeString(engine.folder().resolve(SOLVER), solver);
+    Copies.link(copies, engine.folder());
     return engine;
   }
 
   /** A job with what all modes share; weights and the like are fetched to the engine's folder. */
   Order order(Engine engine, TaskContext context, String mode, int size) throws IOException {
     Order job = options.describe(new Order("job").value("mode", mode).text("solver", SOLVER).value("rank", context.partitionId()).value("size", size));
-    job.value("threads", options.count("threads", (int) Math.ceil(SparkEnv.get().conf().getDouble("spark.task.cpus", 1)))).texts("data_root", folders());
+    job.value("threads", options.count("threads", (int) Math.ceil(SparkEnv.get().conf().getDouble("spark.task.cpus", 1)))).texts("data_root", folders()).text("data_root", engine.folder().toString());
     int i = 0;
     for (String place : weights)
       job.text("weights", storage().download(new Path(place), engine.folder().toFile(), "weights-" + i++ + ".caffemodel").getName());
@@ -86,10 +90,18 @@ record Work(Options options, String solver, List<String> weights, List<String> r
     }
     for (File place : places)
       if (place.isFile()) return place;
+    for (String archive : SparkEnv.get().conf().get("spark.yarn.dist.archives", "").split(",")) {  // YARN unpacks for containers alone
+      URI uri = URI.create(archive);
+      File packed = new File(String.valueOf(uri.getPath())), folder = new File(SparkFiles.getRootDirectory(), String.valueOf(uri.getFragment()));
+      if (!packed.isFile() || !wanted.startsWith(uri.getFragment() + "/")) continue;
+      if (packed.getName().matches(".*\\.(zip|jar)")) FileUtil.unZip(packed, folder);
+      else FileUtil.unTar(packed, folder);
+      return new File(folder.getParent(), wanted);
+    }
     File carried = name == null ? Engine.unpack(scratch(0)) : null;
     if (carried != null) return carried;
     throw new CremaException("the engine " + wanted + " is not on " + java.net.InetAddress.getLocalHost().getHostName()
-        + ": ship it with --files, or give -engine an absolute path that is on every machine");
+        + ": ship it with --files or --archives, or give -engine an absolute path that is on every machine");
   }
 
   /** A folder on local disk that Spark was given for such things; tasks of one machine are spread over several. */
