@@ -26,5 +26,6 @@ check() {
 }
 check "$here/adapter_test.py" "$engine" "$jar"
 [ ! -e "$here/deploy_test.py" ] || check "$here/deploy_test.py" "$jar"
+check "$here/tagging_test.py" "$jar"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

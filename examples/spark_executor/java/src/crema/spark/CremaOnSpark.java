@@ -122,7 +122,7 @@ public final class CremaOnSpark {
   /** Rows with what {@link CremaModel} adds to them. They are computed twice, once for the engine: nobody holds a partition in memory. */
   Dataset<Row> featuresBeside(Dataset<Row> rows, StructType schema) {
     Table table = Table.of(rows, source(Plan.TEST, rows), false, functions.struct("*").as("crema row")).fingerprinted();
-    JavaRDD<Row> whole = table.rows().toJavaRDD();
+    JavaRDD<Row> whole = parts(table);
     int carried = table.columns().size();
     return spark.createDataFrame(whole.zipPartitions(features(whole, table), (row, answer) -> new Beside(row, answer, carried)), schema);
   }
