@@ -28,5 +28,6 @@ check() {
 check "$here/adapter_test.py" "$engine" "$jar"
 check "$here/executors_test.py" "$engine" "$jar"
 check "$here/deploy_test.py" "$jar" "$folder/crema_mpi.tgz"
+check "$here/tagging_test.py" "$jar"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

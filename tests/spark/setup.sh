@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What the tests on real clusters need, into a folder: Spark (the package pyspark, in a virtual environment) and, unless
-# only Spark is asked for, HDFS and YARN with a program that runs both in one process (mini/, built by Maven). Java 17,
-# Python's venv and Maven come from the system, by apt where they are missing. Does nothing twice.
+# only Spark is asked for, pictures, and HDFS and YARN with a program that runs both in one process (mini/, built by Maven).
+# Java 17, Python's venv and Maven come from the system, by apt where they are missing. Does nothing twice.
 #
 #   bash tests/spark/setup.sh FOLDER [spark]      as root or with sudo; about 1 GB on disk, half of it for Spark
 #
@@ -17,6 +17,8 @@ log=$folder/log
 
 # numpy is what pyspark.ml imports.
 packages="pyspark==4.3.0 numpy==2.2.6"
+# Photographs, of which only the files are wanted, and JPEG for Python.
+pictures="pillow==13.0.0 scikit-image==0.26.0"
 
 fail() { echo "setup.sh: $1; see $log" >&2; exit 1; }
 
@@ -48,6 +50,13 @@ if [ "$(cat "$folder/venv.stamp" 2> /dev/null)" != "$packages" ]; then
   echo "$packages" > "$folder/venv.stamp"
 fi
 [ "$what" = spark ] && exit 0
+
+if [ "$(cat "$folder/pictures.stamp" 2> /dev/null)" != "$(cat "$folder/venv.stamp") $pictures" ]; then
+  echo "downloading $pictures into $folder/venv (about 20 MB)"
+  # shellcheck disable=SC2086  # two packages
+  "$folder/venv/bin/pip" install -q --no-cache-dir --no-deps $pictures > "$log" 2>&1 || fail "cannot download $pictures (is there a network?)"
+  echo "$packages $pictures" > "$folder/pictures.stamp"
+fi
 
 stamp=$(cat "$here"/mini/pom.xml "$here"/mini/src/main/java/*.java | sha256sum)
 if [ "$(cat "$folder/hadoop.stamp" 2> /dev/null)" != "$stamp" ]; then

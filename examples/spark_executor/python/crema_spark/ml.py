@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training and scoring as stages of an ML pipeline.
 
-    stage = CremaEstimator(conf="lenet_solver.prototxt", model="hdfs:///lenet.caffemodel", features="ip2", options=["-clusterSize", "2"])
+    stage = CremaEstimator(conf="lenet_solver.prototxt", model="hdfs:///lenet.caffemodel", features="ip2", options={"clusterSize": 2})
     model = Pipeline(stages=[stage]).fit(train)
     model.transform(test).select("prediction")
 """
@@ -14,6 +14,7 @@ from pyspark.ml.wrapper import JavaEstimator, JavaModel
 from pyspark.sql import SparkSession
 
 from crema_spark._jvm import package, plain_errors
+from crema_spark.on_spark import command_line
 
 # A pipeline is loaded by the names of its Java classes, which PySpark takes for names of Python classes.
 sys.modules.setdefault("crema.spark", sys.modules[__name__])
@@ -41,11 +42,15 @@ class CremaEstimator(JavaEstimator, _Stage):
 
     @keyword_only
     def __init__(self, *, conf=None, model=None, features=None, predictionCol="prediction", options=None):
+        """`options`: as the keywords of CremaOnSpark, {"clusterSize": 2}, or as words, ["-clusterSize", "2"]."""
         super().__init__()
         package(SparkSession.active())
         self._java_obj = self._new_java_obj("crema.spark.CremaEstimator", self.uid)
         self._setDefault(predictionCol="prediction")
-        self._set(**{name: value for name, value in self._input_kwargs.items() if value is not None})
+        given = {name: value for name, value in self._input_kwargs.items() if value is not None}
+        if isinstance(options, dict):
+            given["options"] = command_line(options)
+        self._set(**given)
 
     def _fit(self, dataset):
         with plain_errors():

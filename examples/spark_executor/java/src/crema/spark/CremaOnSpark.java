@@ -124,16 +124,15 @@ public final class CremaOnSpark {
   public Dataset<Row> features(Dataset<Row> rows) {
     checkBlobs();
     Table table = rows == null ? null : Table.of(rows, source(Plan.TEST, rows), false);
-    Scoring scoring = scoring(table);
-    return spark.createDataFrame(parts(table).mapPartitions(scoring::features), featureSchema(options.blobs()));
+    return spark.createDataFrame(features(parts(table), table), featureSchema(options.blobs()));
   }
 
   /** Rows with what {@link CremaModel} adds to them. They are computed twice, once for the engine: nobody holds a partition in memory. */
   Dataset<Row> featuresBeside(Dataset<Row> rows, StructType schema) {
     Table table = Table.of(rows, source(Plan.TEST, rows), false, functions.struct("*").as("crema row")).fingerprinted();
-    JavaRDD<Row> whole = table.rows().toJavaRDD();
+    JavaRDD<Row> whole = parts(table);
     int carried = table.columns().size();
-    return spark.createDataFrame(whole.zipPartitions(whole.mapPartitions(scoring(table)::features), (row, answer) -> new Beside(row, answer, carried)), schema);
+    return spark.createDataFrame(whole.zipPartitions(features(whole, table), (row, answer) -> new Beside(row, answer, carried)), schema);
   }
 
   /** Whether -features names blobs that there are. */
@@ -303,7 +302,8 @@ public final class CremaOnSpark {
 
   private List<String> tests(Dataset<Row> rows) {
     Table table = rows == null ? null : Table.of(rows, source(Plan.TEST, rows), true);
-    return parts(table).mapPartitions(scoring(table)::test).collect();
+    JavaRDD<Row> parts = parts(table);
+    return parts.mapPartitionsWithIndex(scoring(parts, table)::test, false).collect();
   }
 
   /** The partitions that engines score, each one of them: of a table, or as many as there are parts of files. */
@@ -313,10 +313,14 @@ public final class CremaOnSpark {
     return rows.getNumPartitions() > size ? rows.coalesce(size) : rows;
   }
 
-  private Scoring scoring(Table table) {
+  private JavaRDD<Row> features(JavaRDD<Row> parts, Table table) {
+    return parts.mapPartitionsWithIndex(scoring(parts, table)::features, false);
+  }
+
+  private Scoring scoring(JavaRDD<Row> parts, Table table) {
     String model = options.text("model", options.text("weights"));
     if (model == null) throw new CremaException("-model is missing: the .caffemodel to use");
-    return new Scoring(work.withWeights(List.of(present(model, "-model").toString())), table == null ? null : table.columns(), size);
+    return new Scoring(work.withWeights(List.of(present(model, "-model").toString())), table == null ? null : table.columns(), parts.getNumPartitions());
   }
 
   /** spark-submit's entry. Ends with status 1 and one sentence when something is wrong. */

@@ -46,6 +46,7 @@ final class Engine implements AutoCloseable {
   /** What an engine sees of the executor's environment. */
   private static final String ENVIRONMENT = "PATH|HOME|LANG|TMPDIR|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|(UCX|FI|MPIR|NCCL)_.*";
   private static final JsonNode END = JSON.createObjectNode();
+  private static File unpacked;
 
   private final Process process;
   private final Path folder;
@@ -331,15 +332,19 @@ final class Engine implements AutoCloseable {
     }
   }
 
-  /** Copies the engine that the adapter's jar carries, if it does, to {@code folder}. Returns null if it does not. */
-  static File unpack(File folder) throws IOException {
+  /**
+   * The engine that the adapter's jar carries, in {@code folder} or where it was put before; null if there is none. Once for all tasks
+   * of an executor: no program can be started while another task's start still holds it open for writing.
+   */
+  static synchronized File unpack(File folder) throws IOException {
+    if (unpacked != null && unpacked.isFile()) return unpacked;
     try (InputStream in = Engine.class.getResourceAsStream("crema_executor")) {
       if (in == null) return null;
       File program = File.createTempFile("crema-engine-", "", folder);
       program.deleteOnExit();
       Files.copy(in, program.toPath(), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
       if (!program.setExecutable(true)) throw new CremaException(program + " cannot be made executable");
-      return program;
+      return unpacked = program;
     }
   }
 }

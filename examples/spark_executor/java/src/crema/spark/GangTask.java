@@ -63,8 +63,8 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
   private String run(BarrierTaskContext context, Feed feed) throws IOException {
     int rank = context.partitionId();
     String host = context.getTaskInfos()[rank].address().replaceFirst(":\\d+$", "");
-    Engine engine = work.start(context, host, host);
-    engine.send(job(engine, context));
+    Engine engine = work.start(context, rank, host, host);
+    engine.send(job(engine, context, rank));
     Iterator<Iterator<org.apache.spark.sql.Row>> rows = feed.rows().iterator();
     for (Stream stream : streams) stream.send(engine, rows.next());
     JsonNode ready = engine.await("ready");
@@ -75,9 +75,9 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     return relay(engine, rank);
   }
 
-  private Order job(Engine engine, BarrierTaskContext context) throws IOException {
-    Order job = work.order(engine, context, "TRAIN", context.getTaskInfos().length);
-    for (Stream stream : streams) job.message("stream", stream.order(context.partitionId()));
+  private Order job(Engine engine, BarrierTaskContext context, int rank) throws IOException {
+    Order job = work.order(engine, context, "TRAIN", rank, context.getTaskInfos().length);
+    for (Stream stream : streams) job.message("stream", stream.order(rank));
     if (resume != null) {
       Path from = new Path(resume.state());
       File folder = engine.folder().toFile();

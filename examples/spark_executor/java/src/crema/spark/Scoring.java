@@ -18,14 +18,14 @@ import org.apache.spark.sql.Row;
  * disk, then its answers stream back.
  *
  * @param columns of the rows; null where the data layers read files and each engine takes its part of them
- * @param size how many parts files have
+ * @param parts how many partitions there are, and parts of files
  */
-record Scoring(Work work, List<Column> columns, int size) implements Serializable {
+record Scoring(Work work, List<Column> columns, int parts) implements Serializable {
   /** Sums over a partition's samples: the event {@code test} as one line, or none for no rows. */
-  Iterator<String> test(Iterator<Row> rows) throws IOException {
+  Iterator<String> test(int part, Iterator<Row> rows) throws IOException {
     if (columns != null && !rows.hasNext()) return Collections.emptyIterator();
-    Engine engine = start();
-    Order job = work.order(engine, TaskContext.get(), "TEST", size);
+    Engine engine = start(part);
+    Order job = work.order(engine, TaskContext.get(), "TEST", part, parts);
     engine.send(columns == null ? job : job.message("stream", new Order("").value("phase", "TEST")));
     if (columns != null) send(engine, engine.connect(), rows);
     JsonNode test = engine.await("test");
@@ -34,10 +34,10 @@ record Scoring(Work work, List<Column> columns, int size) implements Serializabl
   }
 
   /** A row with SampleID and the blobs for each that comes in, in their order. */
-  Iterator<Row> features(Iterator<Row> rows) throws IOException {
+  Iterator<Row> features(int part, Iterator<Row> rows) throws IOException {
     if (columns != null && !rows.hasNext()) return Collections.emptyIterator();
-    Engine engine = start();
-    Order job = work.order(engine, TaskContext.get(), "FEATURES", size).texts("feature", work.options().blobs());
+    Engine engine = start(part);
+    Order job = work.order(engine, TaskContext.get(), "FEATURES", part, parts).texts("feature", work.options().blobs());
     engine.send(job.message("stream", new Order("").value("phase", "TEST")));
     SocketChannel channel = engine.connect();
     send(engine, channel, rows);
@@ -48,8 +48,9 @@ record Scoring(Work work, List<Column> columns, int size) implements Serializabl
     }
   }
 
-  private Engine start() throws IOException {
-    return work.start(TaskContext.get(), null, InetAddress.getLocalHost().getHostName());
+  /** A task may have several parts, one after the other, when the caller has put partitions together. */
+  private Engine start(int part) throws IOException {
+    return work.start(TaskContext.get(), part, null, InetAddress.getLocalHost().getHostName());
   }
 
   private void send(Engine engine, SocketChannel channel, Iterator<Row> rows) {

@@ -37,7 +37,7 @@ record Table(Dataset<Row> rows, List<Column> columns) {
       if (!names.contains(wanted.name())) {
         if (wanted.label() && !labels) continue;
         throw new CremaException("the rows of layer '" + source.layer() + "' (" + source.phase() + ") have no column '" + wanted.name() + "', only "
-            + String.join(", ", names) + ": rename one, for example by dataframe_column_select: \"" + names.get(0) + " as " + wanted.name() + "\"");
+            + String.join(", ", names) + ": rename one, for example by dataframe_column_select (selectExpr, where a DataFrame is given): \"" + names.get(0) + " as " + wanted.name() + "\"");
       }
       add(rows, wanted.name(), wanted.types(), selected, columns);
     }
@@ -61,7 +61,7 @@ record Table(Dataset<Row> rows, List<Column> columns) {
     if (kind != null && !taken.contains(kind.name())) kind = taken.equals(List.of("STRING")) && kind == Column.Type.INT ? Column.Type.STRING : null;
     if (kind == null)
       throw new CremaException("column '" + name + "' is of type " + type.simpleString() + ", which cannot be used as " + String.join(" or ", taken)
-          + ": cast it, for example by dataframe_column_select: \"cast(" + name + " as " + example(taken.get(0)) + ") as " + name + "\"");
+          + ": cast it, for example by dataframe_column_select (selectExpr, where a DataFrame is given): \"cast(" + name + " as " + example(taken.get(0)) + ") as " + name + "\"");
     selected.add(column.cast(sqlType(kind)).as(name));
     columns.add(new Column(name, kind));
   }

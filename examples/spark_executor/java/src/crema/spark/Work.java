@@ -45,8 +45,8 @@ record Work(Options options, String solver, List<String> weights, List<String> r
   }
 
   /** Starts the task's engine, which ends with the task whatever way that goes. */
-  Engine start(TaskContext context, String address, String host) throws IOException {
-    Engine engine = Engine.start(program(options.text("engine")), scratch(context.partitionId()), address, context.partitionId(), host);
+  Engine start(TaskContext context, int rank, String address, String host) throws IOException {
+    Engine engine = Engine.start(program(options.text("engine")), scratch(rank), address, rank, host);
     context.addTaskCompletionListener((TaskCompletionListener) c -> engine.close());
     engine.watch(context::isInterrupted);
     Files.writeString(engine.folder().resolve(SOLVER), solver);
@@ -55,8 +55,8 @@ record Work(Options options, String solver, List<String> weights, List<String> r
   }
 
   /** A job with what all modes share; weights and the like are fetched to the engine's folder. */
-  Order order(Engine engine, TaskContext context, String mode, int size) throws IOException {
-    Order job = options.describe(new Order("job").value("mode", mode).text("solver", SOLVER).value("rank", context.partitionId()).value("size", size));
+  Order order(Engine engine, TaskContext context, String mode, int rank, int size) throws IOException {
+    Order job = options.describe(new Order("job").value("mode", mode).text("solver", SOLVER).value("rank", rank).value("size", size));
     job.value("threads", options.count("threads", (int) Math.ceil(SparkEnv.get().conf().getDouble("spark.task.cpus", 1)))).texts("data_root", folders()).text("data_root", engine.folder().toString());
     int i = 0;
     for (String place : weights)
