@@ -51,7 +51,7 @@ void work(Host& host, const Flags& f, int& rank) {
     host.log(
         cat("this engine computes on the CPU; ", job.gpu.size(), " GPUs were assigned to it and stay idle"),
         "W");
-  std::vector<RowStream> streams = socket.receive(job.stream.size(), f.dir, job.timeout);
+  std::vector<RowStream> streams = socket.receive(job.stream, f.dir, job.timeout);
   host.disown(socket.folder());
   switch (job.mode) {
     case Mode::plan:

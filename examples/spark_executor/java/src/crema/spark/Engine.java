@@ -20,7 +20,6 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -41,8 +40,9 @@ import java.util.function.BooleanSupplier;
  */
 final class Engine implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
+  private static final String CARRIED = "crema_executor";
   private static final int TAIL = 100;
-  private static final long HELLO_SECONDS = 10, ROWS_SECONDS = 60;
+  private static final long HELLO_SECONDS = 10, ROWS_SECONDS = 60, TURN_MS = 50;
   /** What an engine sees of the executor's environment. */
   private static final String ENVIRONMENT = "PATH|HOME|LANG|TMPDIR|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|(UCX|FI|MPIR|NCCL)_.*";
   private static final JsonNode END = JSON.createObjectNode();
@@ -59,6 +59,7 @@ final class Engine implements AutoCloseable {
   private volatile JsonNode fail;
   private volatile String killed;  // why this side ended the engine
   private volatile long writingSince;
+  private volatile int quiet;  // turns of the watch since the engine said something
 
   private Engine(Process process, Path folder, int rank, String host) {
     this.process = process;
@@ -70,25 +71,23 @@ final class Engine implements AutoCloseable {
   /**
    * Starts {@code program} in a new private folder under {@code parent} and waits until it says hello.
    *
+   * @param program null for the engine that the adapter's jar carries
    * @param address where the engine listens for its peers; null if it will have none
    * @param rank for messages, with {@code host}
    */
   static Engine start(File program, File parent, String address, int rank, String host) throws IOException {
     Path folder = Files.createTempDirectory(parent.toPath().toAbsolutePath(), "crema-");  // mode 0700
-    List<String> command = new ArrayList<>(List.of(program.getAbsolutePath(), "--dir=" + folder));
-    if (address != null) command.add("--host=" + address);
-    ProcessBuilder builder = new ProcessBuilder(command).directory(folder.toFile());
-    Map<String, String> all = Map.copyOf(builder.environment());
-    builder.environment().clear();
-    all.forEach((name, value) -> {
-      if (name.matches(ENVIRONMENT)) builder.environment().put(name, value);
-    });
     Engine engine;
     try {
+      String path = (program == null ? unpack(folder) : program.toPath().toAbsolutePath()).toString();
+      List<String> command = new ArrayList<>(List.of(path, "--dir=" + folder));
+      if (address != null) command.add("--host=" + address);
+      ProcessBuilder builder = new ProcessBuilder(command).directory(folder.toFile());
+      builder.environment().keySet().removeIf(name -> !name.matches(ENVIRONMENT));
       engine = new Engine(builder.start(), folder, rank, host);
     } catch (IOException e) {
-      Files.delete(folder);
-      throw new CremaException("the engine " + program + " cannot be started on " + host + ": " + e.getMessage(), e);
+      Storage.wipe(folder);
+      throw new CremaException("the engine " + (program == null ? "in the jar" : program) + " cannot be started on " + host + ": " + e.getMessage(), e);
     }
     engine.readers.add(thread("crema events", engine::readEvents));
     engine.readers.add(thread("crema log", engine::readLog));
@@ -192,15 +191,24 @@ final class Engine implements AutoCloseable {
     };
   }
 
-  /** A thread that ends the engine when {@code cancelled}, or when it hangs; it also frees a thread that waits for the engine. */
-  void watch(BooleanSupplier cancelled) {
+  /**
+   * A thread that ends the engine when {@code cancelled}, or when it hangs; it also frees a thread that waits for the engine.
+   *
+   * @param silence seconds; counted in turns, so that a host that was stopped itself does not blame the engine
+   */
+  void watch(BooleanSupplier cancelled, double silence) {
+    quiet = 0;
     thread("crema watch", () -> {
       while (process.isAlive()) {
         long since = writingSince;
-        if (cancelled.getAsBoolean()) kill("Spark ended the task");
+        if (cancelled.getAsBoolean()) {
+          killed = "Spark ended the task";
+          end();
+        }
         if (since != 0 && System.nanoTime() - since > TimeUnit.SECONDS.toNanos(ROWS_SECONDS)) kill("it took no rows for " + ROWS_SECONDS + " s");
+        if (++quiet * TURN_MS > silence * 1000) kill("it said nothing for " + Math.round(silence) + " s");
         try {
-          Thread.sleep(50);
+          Thread.sleep(TURN_MS);
         } catch (InterruptedException e) {
           return;
         }
@@ -213,8 +221,17 @@ final class Engine implements AutoCloseable {
     process.destroyForcibly();
   }
 
-  boolean wasKilled() {
-    return killed != null;
+  /** The end of its input tells an engine to wipe its folder and go, which it does even if this process ends meanwhile. */
+  private void end() {
+    try {
+      process.getOutputStream().close();
+      process.waitFor(1, TimeUnit.SECONDS);
+    } catch (IOException e) {
+      // it is gone
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    process.destroyForcibly();
   }
 
   /** Waits for the end; throws {@link EngineFailure} unless it is a good one. Returns the event {@code done}. */
@@ -241,7 +258,7 @@ final class Engine implements AutoCloseable {
         : "the engine ended with code " + code;
     String why = said == null ? how : said.path("why").asText() + " (" + (code > 128 ? how : "exit code " + code) + ")";
     String kind = said == null ? (code == 2 ? "usage" : "lost") : said.path("kind").asText();
-    boolean witness = code == 3 || (said != null && said.path("witness").asBoolean());
+    boolean witness = code == 3 || code == 4 || (said != null && said.path("witness").asBoolean());
     synchronized (tail) {
       return new EngineFailure(rank, host, kind, witness, why, List.copyOf(tail));
     }
@@ -264,10 +281,12 @@ final class Engine implements AutoCloseable {
   private void readEvents() {
     try (BufferedReader lines = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
       for (String line; (line = lines.readLine()) != null; ) {
+        quiet = 0;
         JsonNode event = parse(line);
         switch (name(event)) {
           case "log" -> log(event.path("text").asText());
           case "fail" -> fail = event;
+          case "alive" -> { }
           default -> events.add(event);
         }
       }
@@ -306,7 +325,7 @@ final class Engine implements AutoCloseable {
   /** Ends the process if it still runs, and removes what it had on disk. */
   @Override
   public void close() {
-    process.destroyForcibly();
+    end();
     try {
       process.waitFor(5, TimeUnit.SECONDS);
     } catch (InterruptedException e) {
@@ -327,15 +346,18 @@ final class Engine implements AutoCloseable {
     }
   }
 
-  /** Copies the engine that the adapter's jar carries, if it does, to {@code folder}. Returns null if it does not. */
-  static File unpack(File folder) throws IOException {
-    try (InputStream in = Engine.class.getResourceAsStream("crema_executor")) {
-      if (in == null) return null;
-      File program = File.createTempFile("crema-engine-", "", folder);
-      program.deleteOnExit();
-      Files.copy(in, program.toPath(), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-      if (!program.setExecutable(true)) throw new CremaException(program + " cannot be made executable");
-      return program;
+  /** Whether the adapter's jar carries an engine. */
+  static boolean isCarried() {
+    return Engine.class.getResource(CARRIED) != null;
+  }
+
+  /** Copies that engine to a folder, with which it goes. */
+  private static Path unpack(Path folder) throws IOException {
+    Path program = folder.resolve(CARRIED);
+    try (InputStream in = Engine.class.getResourceAsStream(CARRIED)) {
+      Files.copy(in, program);
     }
+    if (!program.toFile().setExecutable(true)) throw new IOException(program + " cannot be made executable");
+    return program;
   }
 }

@@ -42,13 +42,14 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
   @Override
   public scala.collection.Iterator<String> apply(scala.collection.Iterator<Feed> feed) {
     BarrierTaskContext context = BarrierTaskContext.get();
+    String host = context.getTaskInfos()[context.partitionId()].address().replaceFirst(":\\d+$", "");
     try {
-      return CollectionConverters.asScala(run(context, feed.next()).iterator());
+      return CollectionConverters.asScala(run(context, host, feed.next()).iterator());
     } catch (EngineFailure e) {
       if (e.isWitness()) pause();
       throw e;
     } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
+      throw new Watching.Failed("rank " + context.partitionId() + " on " + host + ": " + e.getMessage());
     }
   }
 
@@ -61,9 +62,8 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     }
   }
 
-  private List<String> run(BarrierTaskContext context, Feed feed) throws IOException {
+  private List<String> run(BarrierTaskContext context, String host, Feed feed) throws IOException {
     int rank = context.partitionId();
-    String host = context.getTaskInfos()[rank].address().replaceFirst(":\\d+$", "");
     Engine engine = work.start(context, host, host);
     engine.send(job(engine, context));
     Iterator<Iterator<org.apache.spark.sql.Row>> rows = feed.rows().iterator();
