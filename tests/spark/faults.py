@@ -10,7 +10,7 @@ from small_table import NET, SCHEMA, SOLVER, images, net_of_tables, write_data
 engine, jar = map(os.path.abspath, sys.argv[1:3])
 SILENCE = DEADLINE = 5  # seconds: options of every job
 MARGIN = 20  # seconds more that a loaded machine may take
-ITERATIONS, EVERY = 3000, 200
+ITERATIONS, EVERY = 5000, 200
 SECRET = "another secret, as long as it takes"
 random_seed = next((int(w[5:]) for w in sys.argv if w.startswith("seed=")), random.randrange(1 << 30))
 undisturbed = set()  # the digest of the model
@@ -42,8 +42,9 @@ def own_folder(process):
 
 
 def files_of_engines(cluster):
-    """Folders of engines; those in /tmp, where all engines of a machine have their sockets, as far as they stay."""
-    return {str(p) for root in (cluster.folder, "/tmp") for p in Path(root).glob("**/crema-*" if root == cluster.folder else "crema-*") if not p.name.endswith(".jar")}
+    """Folders of engines: in Spark's, and in /tmp, where all engines of a machine have their sockets until their rows are there."""
+    own = {os.path.join(at, name) for at, names, _ in os.walk(cluster.folder) for name in names if name.startswith("crema-")}
+    return own | {str(p) for p in Path("/tmp").glob("crema-??????")}
 
 
 class Place:
@@ -189,6 +190,7 @@ class Case:
             return r"\d", self.random.choice(engines())
         by_rank = sorted(engines(), key=lambda p: os.stat(own_folder(p) + "/snapshots").st_mtime_ns, reverse=True)
         rank = self.random.randrange(2)
+        check(len(by_rank) == 2, "the training ends before the fault")
         return rank, by_rank[rank]
 
     def afterwards(self):
@@ -209,18 +211,19 @@ class Case:
 # --- Faults ------------------------------------------------------------------------------------------------------------
 
 
-LOST = r"rank \d on 127.0.0.1: its executor \d+ was lost"
+HOST = "(127.0.0.1|localhost)"
+LOST = rf"rank \d on {HOST}: its executor \d+ was lost"
 
 
 def kill(case):
     rank, process = case.victim()
-    case.says = rf"rank {rank} on 127.0.0.1: the engine was ended by signal 9"
+    case.says = rf"rank {rank} on {HOST}: the engine was ended by signal 9"
     process.kill()
 
 
 def stop(case):
     rank, process = case.victim()
-    case.says = rf"rank {rank} (on 127.0.0.1: the engine was ended: it said nothing for|was lost: silent for|did not)"
+    case.says = rf"rank {rank} (on {HOST}: the engine was ended: it said nothing for|was lost: silent for|did not)"
     process.signal(signal.SIGSTOP)
 
 
@@ -242,7 +245,7 @@ def cancel(case):
 
 def full_disk_of_models(case):
     """Until the next attempt, for which there is room again."""
-    case.says = r"rank 0 on 127.0.0.1: .* cannot be written: No space left"
+    case.says = rf"rank 0 on {HOST}: .* cannot be written: No space left"
     filler = case.place.folder / "filler"
     with open(filler, "wb", buffering=0) as f, contextlib.suppress(OSError):
         while True:
@@ -304,8 +307,8 @@ def no_such_class(rows):
 
 def wrongly_started():
     yield Case("wrong secret", "start", engine=WRONG_SECRET, says=r".*(secret|did not)")
-    yield Case("throws: NaN", "start", wrong=not_a_number, ending="refused", says=r"rank \d on 127.0.0.1: row 100, column 'label': holds a number that is not finite")
-    yield Case("full disk of the engine", "start", engine=FULL_DISK % "20k", ending="refused", says=r"rank \d on 127.0.0.1: .*rows cannot be spooled.*No space left.*make room")
+    yield Case("throws: NaN", "start", wrong=not_a_number, ending="refused", says=rf"rank \d on {HOST}: row 100, column 'label': holds a number that is not finite")
+    yield Case("full disk of the engine", "start", engine=FULL_DISK % "20k", ending="refused", says=rf"rank \d on {HOST}: .*rows cannot be spooled.*No space left.*make room")
 
 
 def cases(moments):
@@ -319,7 +322,7 @@ def cases(moments):
         else:
             yield Case("wrong secret", when, stranger, ending="goes on", says="rank 0 ")
         if when == "step":
-            yield Case("throws: no such class", when, wrong=no_such_class, ending="refused", says=r"rank \d on 127.0.0.1: .*label")
+            yield Case("throws: no such class", when, wrong=no_such_class, ending="refused", says=rf"rank \d on {HOST}: .*label")
         if when == "snapshot":
-            yield Case("full disk of the engine", when, engine=FULL_DISK % "40k", ending="refused", says=r"rank 0 on 127.0.0.1: cannot write .*No space left")
+            yield Case("full disk of the engine", when, engine=FULL_DISK % "40k", ending="refused", says=rf"rank 0 on {HOST}: cannot write .*No space left")
             yield Case("full disk of the models", when, full_disk_of_models)
