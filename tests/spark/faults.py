@@ -245,7 +245,7 @@ def cancel(case):
 
 def full_disk_of_models(case):
     """Until the next attempt, for which there is room again."""
-    case.says = rf"rank 0 on {HOST}: .* cannot be written: No space left"
+    case.says = rf"rank 0 on {HOST}: .* cannot be written: .*No space left"
     filler = case.place.folder / "filler"
     with open(filler, "wb", buffering=0) as f, contextlib.suppress(OSError):
         while True:

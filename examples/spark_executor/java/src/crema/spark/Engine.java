@@ -55,6 +55,7 @@ final class Engine implements AutoCloseable {
   private final Deque<String> tail = new ArrayDeque<>();
   private final List<Thread> readers = new ArrayList<>();
   private final List<SocketChannel> connections = new ArrayList<>();
+  private final Thread hook = new Thread(this::close, "crema end");  // an executor that loses its worker does not end its tasks
   private JsonNode hello;
   private volatile JsonNode fail;
   private volatile String killed;  // why this side ended the engine
@@ -92,6 +93,7 @@ final class Engine implements AutoCloseable {
     engine.readers.add(thread("crema events", engine::readEvents));
     engine.readers.add(thread("crema log", engine::readLog));
     try {
+      Runtime.getRuntime().addShutdownHook(engine.hook);
       engine.hello = engine.next(HELLO_SECONDS);
       if (engine.hello == null) engine.kill("it did not say hello within " + HELLO_SECONDS + " s");
       if (engine.hello == null || !name(engine.hello).equals("hello")) throw engine.failure();
@@ -143,7 +145,7 @@ final class Engine implements AutoCloseable {
       if (event == END) events.add(END);
       return event == END ? null : event;
     } catch (InterruptedException e) {
-      kill("the task was interrupted");
+      end("the task was interrupted");
       Thread.currentThread().interrupt();
       throw failure();
     }
@@ -201,10 +203,7 @@ final class Engine implements AutoCloseable {
     thread("crema watch", () -> {
       while (process.isAlive()) {
         long since = writingSince;
-        if (cancelled.getAsBoolean()) {
-          killed = "Spark ended the task";
-          end();
-        }
+        if (cancelled.getAsBoolean()) end("Spark ended the task");
         if (since != 0 && System.nanoTime() - since > TimeUnit.SECONDS.toNanos(ROWS_SECONDS)) kill("it took no rows for " + ROWS_SECONDS + " s");
         if (++quiet * TURN_MS > silence * 1000) kill("it said nothing for " + Math.round(silence) + " s");
         try {
@@ -222,10 +221,11 @@ final class Engine implements AutoCloseable {
   }
 
   /** The end of its input tells an engine to wipe its folder and go, which it does even if this process ends meanwhile. */
-  private void end() {
+  private void end(String why) {
+    if (killed == null) killed = why;
     try {
       process.getOutputStream().close();
-      process.waitFor(1, TimeUnit.SECONDS);
+      process.waitFor(3, TimeUnit.SECONDS);
     } catch (IOException e) {
       // it is gone
     } catch (InterruptedException e) {
@@ -273,7 +273,7 @@ final class Engine implements AutoCloseable {
       for (Thread reader : readers) reader.join(2000);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
-      kill("the task was interrupted");
+      end("the task was interrupted");
     }
     return process.isAlive() ? 137 : process.exitValue();
   }
@@ -325,7 +325,12 @@ final class Engine implements AutoCloseable {
   /** Ends the process if it still runs, and removes what it had on disk. */
   @Override
   public void close() {
-    end();
+    end("the task is over");
+    try {
+      Runtime.getRuntime().removeShutdownHook(hook);
+    } catch (IllegalStateException e) {
+      // it is running
+    }
     try {
       process.waitFor(5, TimeUnit.SECONDS);
     } catch (InterruptedException e) {

@@ -13,6 +13,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FSError;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.FileUtil;
@@ -70,7 +71,7 @@ final class Storage {
     try {
       if (!FileUtil.copy(from, files, part, false, configuration)) throw new IOException("the file system says no more");
       rename(files, part, to);
-    } catch (IOException e) {
+    } catch (IOException | FSError e) {  // a full local disk is an Error to Hadoop
       throw new IOException(to + " cannot be written: " + e.getMessage(), e);
     }
   }
