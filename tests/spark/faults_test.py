@@ -112,7 +112,7 @@ def interrupt(case):
 
 def kill_on_yarn(case):
     """yarn application -kill"""
-    subprocess.run([case.cluster.folder / "spark" / "bin" / "spark-class", "org.apache.hadoop.yarn.client.cli.ApplicationCLI", "-kill", case.job.application],
+    subprocess.run([case.cluster.folder / "spark" / "bin" / "spark-class", "org.apache.hadoop.yarn.client.cli.ApplicationCLI", "application", "-kill", case.job.application],
                    env=case.cluster.environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
 
 
