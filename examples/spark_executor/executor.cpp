@@ -54,7 +54,7 @@ void work(Host& host, const Flags& f, int& rank) {
         cat("this engine has no GPU backend: it computes on the CPU, and GPU ", addresses, " stays idle"),
         "W");
   }
-  std::vector<RowStream> streams = socket.receive(job.stream.size(), f.dir, job.timeout);
+  std::vector<RowStream> streams = socket.receive(job.stream, f.dir, job.timeout);
   host.disown(socket.folder());
   switch (job.mode) {
     case Mode::plan:

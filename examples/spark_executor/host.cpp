@@ -82,8 +82,9 @@ void Host::watch() {
   std::string bytes;
   for (;;) {
     pollfd in{STDIN_FILENO, POLLIN, 0};
-    const int ready = poll(&in, 1, 1000);
+    const int ready = poll(&in, 1, 250);
     if (getppid() != parent_) end();
+    if (ready == 0) say(Json().add("event", "alive"));  // a process that is stopped does not
     if (ready <= 0) continue;
     char chunk[4096];
     const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);

@@ -56,7 +56,7 @@ std::vector<Column> read_columns(const Connection& c) {
   return columns;
 }
 
-void receive_stream(RowStream& stream, const std::string& spool) {
+void receive_stream(RowStream& stream, const std::vector<StreamOrder>& orders, const std::string& spool) {
   const Connection c(stream.connection.get());
   char start[8];
   c.read(start, sizeof start);
@@ -65,7 +65,9 @@ void receive_stream(RowStream& stream, const std::string& spool) {
   const auto phase = c.number<std::uint32_t>();
   if (phase > 1) throw DataError(cat("a stream of rows of phase ", phase));
   stream.phase = static_cast<Phase>(phase);
-  stream.table = std::make_shared<RowTable>(read_columns(c), spool);
+  const auto order = std::find_if(orders.begin(), orders.end(),
+                                  [&](const StreamOrder& o) { return o.phase == stream.phase; });
+  stream.table = std::make_shared<RowTable>(read_columns(c), spool, order == orders.end() ? -1 : order->rows);
   std::vector<std::uint8_t> block;
   while (const auto bytes = c.number<std::uint32_t>()) {
     if (bytes > max_block) throw DataError(cat("a block of rows of ", bytes, " bytes; 1 GiB at most"));
@@ -97,7 +99,9 @@ RowSocket::~RowSocket() {
   rmdir(folder_.c_str());
 }
 
-std::vector<RowStream> RowSocket::receive(std::size_t count, const std::string& spool, double patience) {
+std::vector<RowStream> RowSocket::receive(const std::vector<StreamOrder>& orders, const std::string& spool,
+                                          double patience) {
+  const std::size_t count = orders.size();
   std::vector<RowStream> streams(count);
   std::vector<std::exception_ptr> errors(count);
   std::vector<std::thread> readers;  // a host may write its streams one after the other, or at once
@@ -112,7 +116,7 @@ std::vector<RowStream> RowSocket::receive(std::size_t count, const std::string& 
     streams[i].connection = detail::Descriptor(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     readers.emplace_back([&, i] {
       try {
-        receive_stream(streams[i], spool);
+        receive_stream(streams[i], orders, spool);
       } catch (...) {
         errors[i] = std::current_exception();
         shutdown(streams[i].connection.get(), SHUT_RDWR);  // the host stops writing

@@ -2,7 +2,7 @@
 // Row streams: rows from the host over a Unix socket, and rows back to it (docs/spark_protocol.md).
 //
 //   RowSocket socket("/tmp");
-//   std::vector<RowStream> streams = socket.receive(2, {.folder = dir, .patience = 60});   // spooled, to their ends
+//   std::vector<RowStream> streams = socket.receive(job.stream, dir, 60);   // spooled, to their ends
 //   streams[0].table->size();
 //   RowWriter back(streams[0].connection, {{"SampleID", ColumnType::text}});
 #pragma once
@@ -10,6 +10,7 @@
 #include "crema/core/descriptor.hpp"
 #include "crema/data/rows.hpp"
 #include "crema/spec/layer_options.hpp"
+#include "messages.hpp"
 
 /// A stream that ended before its end.
 class RowsCut : public crema::DataError {
@@ -33,8 +34,9 @@ class RowSocket {
   const std::string& folder() const { return folder_; }
   std::string path() const { return folder_ + "/rows"; }
 
-  /// `count` streams, each of a phase of its own, to their ends. Throws DataError for rows that are wrong, RowsCut.
-  std::vector<RowStream> receive(std::size_t count, const std::string& spool, double patience);
+  /// Streams, each of a phase of its own, to their ends. Throws DataError for rows that are wrong, RowsCut.
+  std::vector<RowStream> receive(const std::vector<StreamOrder>& orders, const std::string& spool,
+                                 double patience);
 
  private:
   std::string folder_;

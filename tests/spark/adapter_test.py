@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Spark adapter on real executors: training, scoring, features, faults, pipelines; all cases share one application.
+"""The Spark adapter on real executors: training, scoring, features, pipelines; all cases share one application.
 
     adapter_test.py ENGINE JAR [--master=local-cluster[2,1,1024]] [TEST ...]       with a python3 that has pyspark
 
 ENGINE has the program `crema` beside it, which writes a database.
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
-import contextlib, os, random, re, signal, struct, sys, tempfile, threading, time, unittest, zlib
+import os, re, struct, sys, tempfile, unittest, zlib
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
-sys.path[:0] = [str(here.parent.parent / "examples" / "spark_executor" / "python"), str(here.parent / "program")]
+sys.path.insert(0, str(here.parent.parent / "examples" / "spark_executor" / "python"))
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 import pyspark
@@ -22,24 +22,11 @@ from pyspark.sql import SparkSession, functions as F
 
 from crema_spark import CremaError, CremaOnSpark
 from crema_spark.ml import CremaEstimator, CremaModel
-from small_job import NET, SOLVER, write_data, write_lmdb
+from small_table import LAYER, NET, SCHEMA, SOLVER, images, net_of_tables, write_data, write_lmdb
 
 engine, jar = map(os.path.abspath, sys.argv[1:3])
 master = next((a.split("=", 1)[1] for a in sys.argv[3:] if a.startswith("--master=")), "local-cluster[2,1,1024]")
 ROWS, TEST_ROWS = 330, 130
-
-LAYER = """layer { name: "data" type: "MemoryData" top: "data" top: "label" include { phase: %s } source_class: "com.yahoo.ml.caffe.ImageDataFrame"
-  transform_param { scale: 0.00390625 } memory_data_param { source: "%s" batch_size: %d channels: 1 height: 12 width: 12 } }
-"""
-
-
-def images(count, seed):
-    """Rows (id, data, label)."""
-    r = random.Random(seed)
-    for i in range(count):
-        label = i % 4
-        yield "%08d" % i, bytearray(r.randrange(120) + 80 * ((y >= 6) * 2 + (x >= 6) == label) for y in range(12) for x in range(12)), label
-
 
 def png(pixels):
     """12 x 12 grey pixels as a PNG."""
@@ -49,40 +36,12 @@ def png(pixels):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
-def engines():
-    """The engine processes that run now, by id."""
-    found = []
-    for p in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (p / "cmdline").read_text().split("\0")
-            if words[0].endswith("/" + os.path.basename(engine)) and len(words) > 1 and words[1].startswith("--dir="):
-                found.append(int(p.name))
-    return sorted(found)
-
-
-def litter():
-    """Folders of engines."""
-    return {p for root in ("/tmp", scratch) for p in Path(root).glob("crema-*")}
-
-
-def executors():
-    """The processes of the executors, by id."""
-    found = []
-    for p in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (p / "cmdline").read_text().split("\0")
-            if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words and spark.sparkContext.applicationId in words:
-                found.append(int(p.name))
-    return sorted(found)
-
-
 def setUpModule():
-    global folder, scratch, spark, train, test, before, temporary
+    global folder, scratch, spark, train, test, temporary
     temporary = tempfile.TemporaryDirectory()
     folder = Path(temporary.name)
     scratch = folder / "local"
     scratch.mkdir()
-    before = litter()
     script = folder / "gpus.sh"
     script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["7"]}'\n""")
     script.chmod(0o755)
@@ -94,13 +53,10 @@ def setUpModule():
              .config("spark.driver.memory", "512m").config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")
              .config(map=GPUS if master.startswith("local-cluster") else {}).getOrCreate())
     spark.sparkContext.setLogLevel("ERROR")
-    schema = "id string, data binary, label int"
-    spark.createDataFrame(list(images(ROWS, 1)), schema).repartition(3).write.parquet(str(folder / "train"))
-    spark.createDataFrame(list(images(TEST_ROWS, 2)), schema).coalesce(1).write.parquet(str(folder / "test"))
+    spark.createDataFrame(list(images(ROWS, 1)), SCHEMA).repartition(3).write.parquet(str(folder / "train"))
+    spark.createDataFrame(list(images(TEST_ROWS, 2)), SCHEMA).coalesce(1).write.parquet(str(folder / "test"))
     train, test = (spark.read.parquet(str(folder / name)) for name in ("train", "test"))
-    net = NET[NET.index('layer { name: "conv"'):]
-    sources = "".join(LAYER % (phase, f"file:{folder / name}", batch) for phase, name, batch in (("TRAIN", "train", 16), ("TEST", "test", 50)))
-    (folder / "net.prototxt").write_text('name: "small"\n' + sources + net)
+    (folder / "net.prototxt").write_text(net_of_tables(f"file:{folder}/train", f"file:{folder}/test"))
     write_data(folder)
     (folder / "files_net.prototxt").write_text(NET)
 
@@ -290,6 +246,8 @@ class Before(unittest.TestCase):
         self.refused("is null in row", job.train, train.withColumn("label", F.when(F.col("label") != 3, F.col("label"))))
         self.refused("too few for -clusterSize 2", job.train, train.limit(1))
         self.refused("has no rows", job.trainWithValidation, train, test.where("false"))
+        self.refused("too few for -clusterSize 2", job.train, train.where("false"))
+        self.refused("not finite", job.train, train.withColumn("label", F.when(F.col("label") != 3, F.col("label")).otherwise(F.lit(float("nan")))))
         self.refused("144", job.train, train.withColumn("data", F.substring("data", 1, 100)))
 
     def test_options(self):
@@ -301,6 +259,22 @@ class Before(unittest.TestCase):
         self.refused("no such file", crema("never").test)
         self.refused("-clusterSize 9 needs", crema(clusterSize=9, slots_deadline=1).train)
 
+    def test_settings_of_spark(self):
+        conf = spark.sparkContext._jsc.sc().conf()
+        for key, says in (("spark.speculation", "second copy of a slow task"), ("spark.dynamicAllocation.enabled", "takes executors away")):
+            conf.set(key, "true")
+            try:
+                self.refused(says, crema().train, train)
+                self.refused(says, crema().doctor)
+            finally:
+                conf.set(key, "false")
+
+    def test_empty_partitions(self):
+        """They are no mistake: rows have positions, whichever partition they come from."""
+        crema("full").train(train.coalesce(1))
+        crema("empty").train(train.coalesce(1).union(train.where("false")))
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("full", "empty")))
+
     def test_plan_and_doctor(self):
         plan = crema().plan()
         for word in ("ranks", "epochs", "330 rows", "memoryOverhead", "disk"):
@@ -310,73 +284,6 @@ class Before(unittest.TestCase):
         self.assertEqual(report.count(": good"), 2, report)
         if master.startswith("local-cluster"):
             self.assertEqual(report.count("GPUs 7"), 2, report)
-
-
-class Faults(unittest.TestCase):
-    def when_engines_run(self, do, count=2, after=1.0):
-        def wait():
-            end = time.time() + 60
-            while len(engines()) < count and time.time() < end:
-                time.sleep(0.02)
-            time.sleep(after)
-            do(engines())
-        thread = threading.Thread(target=wait)
-        thread.start()
-        return thread
-
-    def long_job(self, name, **options):
-        return crema(name, conf=solver(name, 4000, 200, 100000), **options)
-
-    @classmethod
-    def setUpClass(cls):
-        crema("calm", conf=solver("calm", 4000, 200, 100000)).train(train)
-
-    def test_killed_engine_is_replaced_with_the_same_bits(self):
-        state = folder / "out" / "killed_iter_600.solverstate"
-        def kill(ids):
-            end = time.time() + 60
-            while not state.exists() and time.time() < end:
-                time.sleep(0.02)
-            os.kill(engines()[-1], signal.SIGKILL)
-        thread = self.when_engines_run(kill, after=0)
-        self.long_job("killed").train(train)
-        thread.join()
-        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("calm", "killed")))
-
-    def test_killed_executor(self):
-        thread = self.when_engines_run(lambda ids: os.kill(executors()[-1], signal.SIGKILL))
-        self.long_job("executor").train(train)
-        thread.join()
-        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("calm", "executor")))
-
-    def test_the_culprit_is_named(self):
-        thread = self.when_engines_run(lambda ids: os.kill(ids[-1], signal.SIGKILL))
-        start = time.time()
-        with self.assertRaises(CremaError) as caught:
-            self.long_job("culprit", retries=0).train(train)
-        thread.join()
-        self.assertIn("ended by signal 9", str(caught.exception))
-
-    def test_a_stopped_engine(self):
-        thread = self.when_engines_run(lambda ids: os.kill(ids[-1], signal.SIGSTOP))
-        with self.assertRaises(CremaError) as caught:
-            self.long_job("stopped", retries=0).train(train)
-        thread.join()
-        self.assertRegex(str(caught.exception), r"rank \d")
-
-    def test_cancelled(self):
-        thread = self.when_engines_run(lambda ids: spark.sparkContext.cancelAllJobs())
-        with self.assertRaises(Exception) as caught:
-            self.long_job("cancelled", retries=3).train(train)
-        thread.join()
-        self.assertIn("cancel", str(caught.exception).lower())
-
-    def tearDown(self):
-        end = time.time() + 10
-        while (engines() or litter() - before) and time.time() < end:
-            time.sleep(0.1)
-        self.assertEqual(engines(), [])
-        self.assertEqual(litter() - before, set())
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tests on real Spark: installs Spark and the clusters into a folder, builds the jar with the engine inside, runs them.
 #
-#   bash tests/spark/run.sh FOLDER ENGINE       ENGINE: crema_executor, with crema_executor_mpi and crema beside it; prints "N passed, M failed" last
+#   bash tests/spark/run.sh FOLDER ENGINE [all]       ENGINE: crema_executor, with crema_executor_mpi and crema beside it; prints "N passed, M failed" last
+#
+# Of the faults, every run has those in a step, in local-cluster; `all` has every moment, on standalone and YARN too.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-folder=${1:?the folder to install into} engine=$(realpath "${2:?crema_executor}")
+folder=${1:?the folder to install into} engine=$(realpath "${2:?crema_executor}") set=${3:-short}
 bash "$here/setup.sh" "$folder" || exit 1
 folder=$(realpath "$folder")
 export SPARK_HOME=$folder/spark CREMA_SPARK=$folder
@@ -27,6 +29,7 @@ check() {
 }
 check "$here/adapter_test.py" "$engine" "$jar"
 check "$here/executors_test.py" "$engine" "$jar"
+if [ "$set" = all ]; then check "$here/faults_test.py" "$engine" "$jar"; else check "$here/faults_test.py" "$engine" "$jar" local short; fi
 check "$here/deploy_test.py" "$jar" "$folder/crema_mpi.tgz"
 check "$here/tagging_test.py" "$jar"
 printf '%d passed, %d failed\n' "$passed" "$failed"

@@ -95,9 +95,13 @@ class RowReader {
 
 class RowTable {
  public:
-  /// `folder` is where the spool lies. Throws DataError when it cannot be made, SpecError for two columns of a name.
-  RowTable(std::vector<Column> columns, std::string folder)
-      : columns_(std::move(columns)), folder_(std::move(folder)), spool_(make_spool(folder_)) {
+  /// `folder` is where the spool lies; `announced` rows will come, which says how large a disk has to be (-1: nobody
+  /// knows). Throws DataError when the spool cannot be made, SpecError for two columns of a name.
+  RowTable(std::vector<Column> columns, std::string folder, std::int64_t announced = -1)
+      : columns_(std::move(columns)),
+        folder_(std::move(folder)),
+        announced_(announced),
+        spool_(make_spool(folder_)) {
     for (std::size_t i = 0; i < columns_.size(); ++i)
       for (std::size_t k = 0; k < i; ++k)
         if (columns_[i].name == columns_[k].name)
@@ -212,11 +216,14 @@ class RowTable {
     return true;
   }
   void write(std::span<const std::uint8_t> bytes) {
+    const double share = static_cast<double>(announced_) / static_cast<double>(rows_.size());
+    const auto needed = static_cast<std::int64_t>(share * static_cast<double>(bytes_ + bytes.size()));
     while (!bytes.empty()) {
       const ssize_t n = ::write(spool_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0)
-        throw DataError(cat(folder_, ": rows cannot be spooled after ", bytes_, " bytes: ", reason(),
+        throw DataError(cat(folder_, ": rows cannot be spooled after ", bytes_, " bytes",
+                            announced_ < 0 ? std::string() : cat(" of about ", needed), ": ", reason(),
                             errno == ENOSPC || errno == EDQUOT
                                 ? ": make room on that disk, or let the host's folders lie on another"
                                 : ""));
@@ -226,6 +233,7 @@ class RowTable {
 
   std::vector<Column> columns_;
   std::string folder_;
+  std::int64_t announced_;
   detail::Descriptor spool_;
   std::vector<Place> rows_;
   std::uint64_t bytes_ = 0;

@@ -223,6 +223,7 @@ public final class CremaOnSpark {
       storage.makeFolder(model.getParent());
       stop.forget();
       Resume resume = resume(model);
+      if (resume != null) say("goes on from " + resume.state());
       Gang gang = new Gang(context, work.withWeights(resume == null ? weights() : List.of()), plan, size);
       JsonNode done = gang.train(streams, dealt, model, resume);
       say((done.path("ending").asText().equals("stopped") ? "stopped at iteration " : "trained to iteration ") + done.path("iteration").asLong() + ": " + model);
@@ -273,10 +274,11 @@ public final class CremaOnSpark {
   /** Where to go on from. When YARN runs the driver a second time, from where the first one was. */
   private Resume resume(Path model) throws IOException {
     String snapshot = options.text("snapshot");
-    boolean again = spark.sparkContext().applicationAttemptId().exists(id -> !id.equals("1"));
-    if (again || "auto".equals(snapshot)) {
-      Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), Map.of());
-      if (newest != null || !again) return newest == null ? null : newest.resume();
+    boolean again = spark.sparkContext().applicationAttemptId().exists(id -> !id.equals("1")), auto = "auto".equals(snapshot);
+    if (again || auto) {
+      long since = auto ? 0 : Long.parseLong(System.getenv().getOrDefault("APP_SUBMIT_TIME_ENV", "0"));  // YARN's: what is older belongs to another job
+      Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), s -> s.written() >= since);
+      if (newest != null || auto) return newest == null ? null : newest.resume();
     }
     if (snapshot == null) return null;
     Path state = present(snapshot, "-snapshot");

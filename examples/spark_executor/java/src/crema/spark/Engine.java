@@ -20,7 +20,6 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -41,12 +40,12 @@ import java.util.function.BooleanSupplier;
  */
 final class Engine implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
+  private static final String CARRIED = "crema_executor";
   private static final int TAIL = 100;
-  private static final long HELLO_SECONDS = 10, ROWS_SECONDS = 60;
+  private static final long HELLO_SECONDS = 10, ROWS_SECONDS = 60, TURN_MS = 50;
   /** What an engine sees of the executor's environment. */
   private static final String ENVIRONMENT = "PATH|HOME|LANG|TMPDIR|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|(UCX|FI|MPIR|NCCL)_.*";
   private static final JsonNode END = JSON.createObjectNode();
-  private static File unpacked;
 
   private final Process process;
   private final Path folder;
@@ -56,10 +55,12 @@ final class Engine implements AutoCloseable {
   private final Deque<String> tail = new ArrayDeque<>();
   private final List<Thread> readers = new ArrayList<>();
   private final List<SocketChannel> connections = new ArrayList<>();
+  private final Thread hook = new Thread(this::close, "crema end");  // an executor that loses its worker does not end its tasks
   private JsonNode hello;
   private volatile JsonNode fail;
   private volatile String killed;  // why this side ended the engine
   private volatile long writingSince;
+  private volatile int quiet;  // turns of the watch since the engine said something
 
   private Engine(Process process, Path folder, int rank, String host) {
     this.process = process;
@@ -71,29 +72,23 @@ final class Engine implements AutoCloseable {
   /**
    * Starts {@code program} in a new private folder under {@code parent} and waits until it says hello.
    *
+   * @param program null for the engine that the adapter's jar carries
    * @param address where the engine listens for its peers; null if it will have none
    * @param rank for messages, with {@code host}
    */
   static Engine start(File program, File parent, String address, int rank, String host) throws IOException {
     Path folder = Files.createTempDirectory(parent.toPath().toAbsolutePath(), "crema-");  // mode 0700
-    List<String> command = new ArrayList<>(List.of(program.getAbsolutePath(), "--dir=" + folder));
-    if (address != null) command.add("--host=" + address);
-    ProcessBuilder builder = new ProcessBuilder(command).directory(folder.toFile());
-    Map<String, String> all = Map.copyOf(builder.environment());
-    builder.environment().clear();
-    all.forEach((name, value) -> {
-      if (name.matches(ENVIRONMENT)) builder.environment().put(name, value);
-    });
     Engine engine;
     try {
-      engine = new Engine(builder.start(), folder, rank, host);
+      engine = new Engine(launch(program, folder, address), folder, rank, host);
     } catch (IOException e) {
-      Files.delete(folder);
-      throw new CremaException("the engine " + program + " cannot be started on " + host + ": " + e.getMessage(), e);
+      Storage.wipe(folder);
+      throw new CremaException("the engine " + (program == null ? "in the jar" : program) + " cannot be started on " + host + ": " + e.getMessage(), e);
     }
     engine.readers.add(thread("crema events", engine::readEvents));
     engine.readers.add(thread("crema log", engine::readLog));
     try {
+      Runtime.getRuntime().addShutdownHook(engine.hook);
       engine.hello = engine.next(HELLO_SECONDS);
       if (engine.hello == null) engine.kill("it did not say hello within " + HELLO_SECONDS + " s");
       if (engine.hello == null || !name(engine.hello).equals("hello")) throw engine.failure();
@@ -102,6 +97,16 @@ final class Engine implements AutoCloseable {
       engine.close();
       throw e;
     }
+  }
+
+  /** One at a time: no program can be started while the start of another process still holds it open for writing. */
+  private static synchronized Process launch(File program, Path folder, String address) throws IOException {
+    String path = (program == null ? unpack(folder) : program.toPath().toAbsolutePath()).toString();
+    List<String> command = new ArrayList<>(List.of(path, "--dir=" + folder));
+    if (address != null) command.add("--host=" + address);
+    ProcessBuilder builder = new ProcessBuilder(command).directory(folder.toFile());
+    builder.environment().keySet().removeIf(name -> !name.matches(ENVIRONMENT));
+    return builder.start();
   }
 
   static Thread thread(String name, Runnable run) {
@@ -145,7 +150,7 @@ final class Engine implements AutoCloseable {
       if (event == END) events.add(END);
       return event == END ? null : event;
     } catch (InterruptedException e) {
-      kill("the task was interrupted");
+      end("the task was interrupted");
       Thread.currentThread().interrupt();
       throw failure();
     }
@@ -193,15 +198,21 @@ final class Engine implements AutoCloseable {
     };
   }
 
-  /** A thread that ends the engine when {@code cancelled}, or when it hangs; it also frees a thread that waits for the engine. */
-  void watch(BooleanSupplier cancelled) {
+  /**
+   * A thread that ends the engine when {@code cancelled}, or when it hangs; it also frees a thread that waits for the engine.
+   *
+   * @param silence seconds; counted in turns, so that a host that was stopped itself does not blame the engine
+   */
+  void watch(BooleanSupplier cancelled, double silence) {
+    quiet = 0;
     thread("crema watch", () -> {
       while (process.isAlive()) {
         long since = writingSince;
-        if (cancelled.getAsBoolean()) kill("Spark ended the task");
+        if (cancelled.getAsBoolean()) end("Spark ended the task");
         if (since != 0 && System.nanoTime() - since > TimeUnit.SECONDS.toNanos(ROWS_SECONDS)) kill("it took no rows for " + ROWS_SECONDS + " s");
+        if (++quiet * TURN_MS > silence * 1000) kill("it said nothing for " + Math.round(silence) + " s");
         try {
-          Thread.sleep(50);
+          Thread.sleep(TURN_MS);
         } catch (InterruptedException e) {
           return;
         }
@@ -218,8 +229,18 @@ final class Engine implements AutoCloseable {
     return process.isAlive();
   }
 
-  boolean wasKilled() {
-    return killed != null;
+  /** The end of its input tells an engine to wipe its folder and go, which it does even if this process ends meanwhile. */
+  private void end(String why) {
+    if (killed == null) killed = why;
+    try {
+      process.getOutputStream().close();
+      process.waitFor(3, TimeUnit.SECONDS);
+    } catch (IOException e) {
+      // it is gone
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    process.destroyForcibly();
   }
 
   /** Waits for the end; throws {@link EngineFailure} unless it is a good one. Returns the event {@code done}. */
@@ -246,7 +267,7 @@ final class Engine implements AutoCloseable {
         : "the engine ended with code " + code;
     String why = said == null ? how : said.path("why").asText() + " (" + (code > 128 ? how : "exit code " + code) + ")";
     String kind = said == null ? (code == 2 ? "usage" : "lost") : said.path("kind").asText();
-    boolean witness = code == 3 || (said != null && said.path("witness").asBoolean());
+    boolean witness = code == 3 || code == 4 || (said != null && said.path("witness").asBoolean());
     synchronized (tail) {
       return new EngineFailure(rank, host, kind, witness, why, List.copyOf(tail));
     }
@@ -261,7 +282,7 @@ final class Engine implements AutoCloseable {
       for (Thread reader : readers) reader.join(2000);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
-      kill("the task was interrupted");
+      end("the task was interrupted");
     }
     return process.isAlive() ? 137 : process.exitValue();
   }
@@ -269,10 +290,12 @@ final class Engine implements AutoCloseable {
   private void readEvents() {
     try (BufferedReader lines = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
       for (String line; (line = lines.readLine()) != null; ) {
+        quiet = 0;
         JsonNode event = parse(line);
         switch (name(event)) {
           case "log" -> log(event.path("text").asText());
           case "fail" -> fail = event;
+          case "alive" -> { }
           default -> events.add(event);
         }
       }
@@ -311,7 +334,12 @@ final class Engine implements AutoCloseable {
   /** Ends the process if it still runs, and removes what it had on disk. */
   @Override
   public void close() {
-    process.destroyForcibly();
+    end("the task is over");
+    try {
+      Runtime.getRuntime().removeShutdownHook(hook);
+    } catch (IllegalStateException e) {
+      // it is running
+    }
     try {
       process.waitFor(5, TimeUnit.SECONDS);
     } catch (InterruptedException e) {
@@ -332,19 +360,18 @@ final class Engine implements AutoCloseable {
     }
   }
 
-  /**
-   * The engine that the adapter's jar carries, in {@code folder} or where it was put before; null if there is none. Once for all tasks
-   * of an executor: no program can be started while another task's start still holds it open for writing.
-   */
-  static synchronized File unpack(File folder) throws IOException {
-    if (unpacked != null && unpacked.isFile()) return unpacked;
-    try (InputStream in = Engine.class.getResourceAsStream("crema_executor")) {
-      if (in == null) return null;
-      File program = File.createTempFile("crema-engine-", "", folder);
-      program.deleteOnExit();
-      Files.copy(in, program.toPath(), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-      if (!program.setExecutable(true)) throw new CremaException(program + " cannot be made executable");
-      return unpacked = program;
+  /** Whether the adapter's jar carries an engine. */
+  static boolean isCarried() {
+    return Engine.class.getResource(CARRIED) != null;
+  }
+
+  /** Copies that engine to a folder, with which it goes. */
+  private static Path unpack(Path folder) throws IOException {
+    Path program = folder.resolve(CARRIED);
+    try (InputStream in = Engine.class.getResourceAsStream(CARRIED)) {
+      Files.copy(in, program);
     }
+    if (!program.toFile().setExecutable(true)) throw new IOException(program + " cannot be made executable");
+    return program;
   }
 }

@@ -19,15 +19,17 @@ public final class EngineFailure extends CremaException {
    * @param log the last lines of the engine's log
    */
   public EngineFailure(int rank, String host, String kind, boolean witness, String why, List<String> log) {
-    super(text(rank, host, why, log));
+    super(text(rank, host, witness, why, log));
     this.rank = rank;
     this.kind = kind;
     this.witness = witness;
   }
 
-  private static String text(int rank, String host, String why, List<String> log) {
+  /** A witness's words begin with the rank that it lost. */
+  private static String text(int rank, String host, boolean witness, String why, List<String> log) {
     String tail = log.isEmpty() ? "" : "\n  the last lines of its log:\n    " + String.join("\n    ", log);
-    return "rank " + rank + " on " + host + ": " + why + tail;
+    String who = "rank " + rank + " on " + host;
+    return (witness ? why + ", says " + who : who + ": " + why) + tail;
   }
 
   public int rank() {

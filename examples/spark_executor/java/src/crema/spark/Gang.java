@@ -9,6 +9,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.util.ShutdownHookManager;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaRDD;
@@ -56,6 +57,7 @@ final class Gang {
     Storage storage = work.storage();
     Map<Long, Storage.Snapshot> old = storage.snapshots(model.getParent(), plan.snapshotPrefix());
     int retries = work.options().count("retries", 3);
+    storage.removeParts(model, plan.snapshotPrefix());
     for (int attempt = 0; ; ++attempt) {
       waitForSlots(spark.sc(), size, work.options().count("slots_deadline", 60));
       RuntimeException failure;
@@ -64,9 +66,10 @@ final class Gang {
       } catch (RuntimeException e) {
         failure = e;
       }
-      Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), old);
+      storage.removeParts(model, plan.snapshotPrefix());
+      Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), s -> !s.equals(old.get(s.iteration())));
       if (newest != null) resume = newest.resume();
-      if (attempt == retries || !worthRetrying(failure)) throw failure;
+      if (attempt == retries || isEnding(spark.sc()) || !worthRetrying(failure)) throw failure;
       CremaOnSpark.say(failure.getMessage());
       CremaOnSpark.say("attempt " + (attempt + 2) + " of " + (retries + 1) + " goes on from " + (resume == null ? "the start" : resume.state()));
     }
@@ -80,6 +83,11 @@ final class Gang {
   private static boolean worthRetrying(RuntimeException e) {
     if (e instanceof EngineFailure failure) return failure.worthRetrying();
     return e instanceof Watching.Failed;  // anything else is said by this program, or by a Spark that was told to stop
+  }
+
+  /** Whether executors are lost because the driver is told to go: by Ctrl-C, or by the cluster. */
+  private static boolean isEnding(SparkContext spark) {
+    return spark.isStopped() || ShutdownHookManager.get().isShutdownInProgress();
   }
 
   private JsonNode attempt(List<Stream> streams, List<JavaRDD<Row>> rows, Path model, Resume resume) {

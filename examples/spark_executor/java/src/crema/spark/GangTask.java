@@ -41,13 +41,14 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
   @Override
   public scala.collection.Iterator<String> apply(scala.collection.Iterator<Feed> feed) {
     BarrierTaskContext context = BarrierTaskContext.get();
+    String host = context.getTaskInfos()[context.partitionId()].address().replaceFirst(":\\d+$", "");
     try {
-      return Iterator$.MODULE$.single(run(context, feed.next()));
+      return Iterator$.MODULE$.single(run(context, host, feed.next()));
     } catch (EngineFailure e) {
       if (e.isWitness()) pause();
       throw e;
     } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
+      throw new Watching.Failed("rank " + context.partitionId() + " on " + host + ": " + e.getMessage());
     }
   }
 
@@ -60,9 +61,8 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     }
   }
 
-  private String run(BarrierTaskContext context, Feed feed) throws IOException {
+  private String run(BarrierTaskContext context, String host, Feed feed) throws IOException {
     int rank = context.partitionId();
-    String host = context.getTaskInfos()[rank].address().replaceFirst(":\\d+$", "");
     Engine engine = work.start(context, rank, host, host);
     engine.send(job(engine, context, rank));
     Iterator<Iterator<org.apache.spark.sql.Row>> rows = feed.rows().iterator();

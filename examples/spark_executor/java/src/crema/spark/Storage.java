@@ -7,12 +7,13 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Comparator;
-import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FSError;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.FileUtil;
@@ -71,8 +72,20 @@ final class Storage {
     FileSystem files = to.getFileSystem(configuration);
     Path part = part(to);
     files.mkdirs(to.getParent());
-    if (!FileUtil.copy(from, files, part, false, configuration)) throw new IOException(from + " cannot be copied to " + part);
-    rename(files, part, to);
+    try {
+      if (!FileUtil.copy(from, files, part, false, configuration)) throw new IOException("the file system says no more");
+      rename(files, part, to);
+    } catch (IOException | FSError e) {  // a full local disk is an Error to Hadoop
+      throw new IOException(to + " cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  /** Removes what tasks that were killed left of their uploads: of the model, and of snapshots whose names begin with {@code prefix}. */
+  void removeParts(Path model, String prefix) throws IOException {
+    FileSystem files = model.getFileSystem(configuration);
+    Pattern parts = Pattern.compile("\\.(" + Pattern.quote(model.getName()) + "|" + Pattern.quote(prefix) + "_iter_\\d+\\.\\w+)\\.part");
+    for (FileStatus file : files.listStatus(model.getParent()))
+      if (parts.matcher(file.getPath().getName()).matches()) files.delete(file.getPath(), false);
   }
 
   /** Copies a file from one place to another. */
@@ -117,10 +130,10 @@ final class Storage {
     return found;
   }
 
-  /** The newest snapshot that is not among {@code old}, or null. */
-  Snapshot newest(Path folder, String prefix, Map<Long, Snapshot> old) throws IOException {
+  /** The newest snapshot of those that are wanted, or null. */
+  Snapshot newest(Path folder, String prefix, Predicate<Snapshot> wanted) throws IOException {
     for (Snapshot s : snapshots(folder, prefix).descendingMap().values())
-      if (!s.equals(old.get(s.iteration))) return s;
+      if (wanted.test(s)) return s;
     return null;
   }
 

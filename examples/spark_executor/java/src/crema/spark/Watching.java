@@ -19,10 +19,17 @@ final class Watching extends SparkListener {
   private final String attempt;
   private final LastLines progress, validation;
   private int stage = -1;  // of the gang; those before it make its rows
-  private final List<TaskFailedReason> failures = new ArrayList<>();
+  private final List<Ended> failures = new ArrayList<>();
   private int running;
   private String printed = "";
   private LastLines.Lines curve = new LastLines.Lines();
+
+  /** How the task of a rank ended. */
+  private record Ended(String rank, TaskFailedReason reason) {
+    Failed failed(String why) {
+      return new Failed(rank + ": " + why);
+    }
+  }
 
   Watching(String attempt, LastLines progress, LastLines validation) {
     this.attempt = attempt;
@@ -45,7 +52,7 @@ final class Watching extends SparkListener {
   public synchronized void onTaskEnd(SparkListenerTaskEnd task) {
     if (task.stageId() != stage) return;
     --running;
-    if (task.reason() instanceof TaskFailedReason failed) failures.add(failed);
+    if (task.reason() instanceof TaskFailedReason failed) failures.add(new Ended("rank " + task.taskInfo().index() + " on " + task.taskInfo().host(), failed));
     note(task.taskInfo().accumulables());
     notifyAll();
   }
@@ -78,18 +85,16 @@ final class Watching extends SparkListener {
 
   /** The reason for the attempt's failure: a culprit's before that of a lost executor, and that before a witness's. */
   synchronized RuntimeException culprit(RuntimeException sparks) {
-    EngineFailure witness = null;
-    String lost = null;
-    RuntimeException other = null;
-    for (TaskFailedReason failure : failures) {
-      Throwable thrown = failure instanceof ExceptionFailure e && e.exception().isDefined() ? e.exception().get() : null;
-      if (thrown instanceof EngineFailure e && !e.isWitness()) return e;
-      if (thrown instanceof EngineFailure e && witness == null) witness = e;
+    RuntimeException witness = null, lost = null, other = null;
+    for (Ended ended : failures) {
+      Throwable thrown = ended.reason instanceof ExceptionFailure e && e.exception().isDefined() ? e.exception().get() : null;
+      if (thrown instanceof EngineFailure e && e.isWitness()) witness = witness == null ? e : witness;
       else if (thrown instanceof CremaException e) return e;
-      else if (failure instanceof ExecutorLostFailure && lost == null) lost = failure.toErrorString();
-      else if (!(thrown instanceof EngineFailure) && !(failure instanceof TaskKilled) && other == null) other = new Failed(failure.toErrorString());
+      else if (ended.reason instanceof ExecutorLostFailure e) lost = lost == null ? ended.failed("its executor " + e.execId() + " was lost: " + e.reason().getOrElse(() -> "no reason is known")) : lost;
+      else if (ended.reason instanceof ExceptionFailure e) other = other == null ? ended.failed(e.className() + ": " + e.description()) : other;
+      else if (!(ended.reason instanceof TaskKilled)) other = other == null ? ended.failed(ended.reason.toErrorString()) : other;
     }
-    return lost != null ? new Failed(lost) : other != null ? other : witness != null ? witness : sparks;
+    return lost != null ? lost : other != null ? other : witness != null ? witness : sparks;
   }
 
   /** A failure that may not come again. */

@@ -48,7 +48,7 @@ record Work(Options options, String solver, List<String> weights, List<String> r
   Engine start(TaskContext context, int rank, String address, String host) throws IOException {
     Engine engine = Engine.start(program(options.text("engine")), scratch(rank), address, rank, host);
     context.addTaskCompletionListener((TaskCompletionListener) c -> engine.close());
-    engine.watch(context::isInterrupted);
+    engine.watch(context::isInterrupted, options.real("silence", 10));
     Files.writeString(engine.folder().resolve(SOLVER), solver);
     Copies.link(copies, engine.folder());
     return engine;
@@ -75,7 +75,7 @@ record Work(Options options, String solver, List<String> weights, List<String> r
   }
 
   /**
-   * The engine's file on this machine.
+   * The engine's file on this machine; null for the one in the adapter's jar.
    *
    * @param name an absolute path, a name under --files or --archives, or null for crema_executor
    */
@@ -98,8 +98,7 @@ record Work(Options options, String solver, List<String> weights, List<String> r
       else FileUtil.unTar(packed, folder);
       return new File(folder.getParent(), wanted);
     }
-    File carried = name == null ? Engine.unpack(scratch(0)) : null;
-    if (carried != null) return carried;
+    if (name == null && Engine.isCarried()) return null;
     throw new CremaException("the engine " + wanted + " is not on " + java.net.InetAddress.getLocalHost().getHostName()
         + ": ship it with --files or --archives, or give -engine an absolute path that is on every machine");
   }
