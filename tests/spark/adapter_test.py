@@ -7,7 +7,7 @@
 ENGINE has the program `crema` beside it, which writes a database.
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
-import os, re, struct, sys, tempfile, unittest, zlib
+import os, re, struct, sys, tempfile, threading, time, unittest, zlib
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
@@ -99,6 +99,8 @@ class Training(unittest.TestCase):
         self.assertTrue(all(list(r.label) == [labels[k]] for k, r in found.items()))
         unlabelled = job.features(test.drop("label"), features="ip")
         self.assertEqual({r.SampleID: r.ip for r in unlabelled.collect()}, {k: r.ip for k, r in found.items()})
+        nameless = job.features(test.select("data").repartition(3), features="ip")
+        self.assertEqual(nameless.select("SampleID").distinct().count(), TEST_ROWS)
 
     def test_same_bits_as_frames_files_and_retries(self):
         """Two executors, given DataFrames; the same again, from the sources of the net; both the same bits."""
@@ -129,10 +131,10 @@ class Training(unittest.TestCase):
                 self.assertGreater(job.test()["accuracy"], 0.8)
 
     def test_stop(self):
-        job = crema("early", conf=solver("early", 10 ** 7, test_interval=10 ** 8), progress=0.1)
+        job = crema("early", conf=solver("early", 10 ** 7, 500, test_interval=10 ** 8))
         def stop():
             end = time.time() + 60
-            while len(engines()) < 2 and time.time() < end:
+            while not any((folder / "out").glob("early*.solverstate")) and time.time() < end:
                 time.sleep(0.02)
             job.stop()
         thread = threading.Thread(target=stop)

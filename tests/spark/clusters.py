@@ -167,6 +167,18 @@ class Yarn(Cluster):
     def _logs(self, job):
         return sorted(self.folder.glob(f"target/test/data/yarn/*/yarn-logDir-*/{job.application}/container_*/std*")) if job.application else []
 
+    def kill(self, application):
+        """What `yarn application -kill` asks for, without the seconds in which that starts."""
+        settings = (self.folder / "conf" / "yarn-site.xml").read_text()
+        manager = re.search("<name>yarn.resourcemanager.webapp.address</name><value>([^<]+)", settings)[1]
+        connection = http.client.HTTPConnection(manager, timeout=30)
+        try:
+            connection.request("PUT", f"/ws/v1/cluster/apps/{application}/state", '{"state": "KILLED"}', {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            assert answer.status in (200, 202), (answer.status, answer.read())
+        finally:
+            connection.close()
+
     def _request(self, method, path, operation, body=None):
         """One operation of WebHDFS; content goes through a second address, that of a datanode."""
         path = path.removeprefix(self.hdfs)

@@ -112,8 +112,7 @@ def interrupt(case):
 
 def kill_on_yarn(case):
     """yarn application -kill"""
-    subprocess.run([case.cluster.folder / "spark" / "bin" / "spark-class", "org.apache.hadoop.yarn.client.cli.ApplicationCLI", "application", "-kill", case.job.application],
-                   env=case.cluster.environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+    case.cluster.kill(case.job.application)
 
 
 # --- The table ---------------------------------------------------------------------------------------------------------

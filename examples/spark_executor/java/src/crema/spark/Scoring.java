@@ -27,7 +27,7 @@ record Scoring(Work work, List<Column> columns, int parts) implements Serializab
     Engine engine = start(part);
     Order job = work.order(engine, TaskContext.get(), "TEST", part, parts);
     engine.send(columns == null ? job : job.message("stream", new Order("").value("phase", "TEST")));
-    if (columns != null) send(engine, engine.connect(), rows);
+    if (columns != null) send(engine, engine.connect(), part, rows);
     JsonNode test = engine.await("test");
     engine.finish();
     return List.of(test.toString()).iterator();
@@ -40,7 +40,7 @@ record Scoring(Work work, List<Column> columns, int parts) implements Serializab
     Order job = work.order(engine, TaskContext.get(), "FEATURES", part, parts).texts("feature", work.options().blobs());
     engine.send(job.message("stream", new Order("").value("phase", "TEST")));
     SocketChannel channel = engine.connect();
-    send(engine, channel, rows);
+    send(engine, channel, part, rows);
     try {
       return new Answers(engine, new RowReader(channel));
     } catch (IOException e) {
@@ -53,10 +53,11 @@ record Scoring(Work work, List<Column> columns, int parts) implements Serializab
     return work.start(TaskContext.get(), part, null, InetAddress.getLocalHost().getHostName());
   }
 
-  private void send(Engine engine, SocketChannel channel, Iterator<Row> rows) {
+  /** Rows are numbered as Spark's monotonically_increasing_id() does: that is their SampleID where they have no id. */
+  private void send(Engine engine, SocketChannel channel, int part, Iterator<Row> rows) {
     try {
       RowWriter writer = new RowWriter(engine.sink(channel), 1, columns == null ? List.of() : columns);
-      for (long position = 0; columns != null && rows.hasNext(); ++position) writer.write(position, rows.next());
+      for (long position = (long) part << 33; columns != null && rows.hasNext(); ++position) writer.write(position, rows.next());
       writer.end();
     } catch (IOException e) {
       throw engine.failure();
