@@ -113,7 +113,7 @@ class Case:
         """Until the job is where the fault belongs."""
         until = time.monotonic() + 60
         if self.when == "MPI_Init":
-            while len(os.listdir(f"/proc/{ranks[self.victim].pid}/task")) < 5:  # with the world's threads and those for MPI's start
+            while len(os.listdir(f"/proc/{ranks[self.victim].pid}/task")) < 4:  # with the world's thread and those for MPI's start
                 check(all(p.poll() is None for p in ranks) and time.monotonic() < until, "the job does not get to MPI_Init:", message(ranks))
             return time.sleep(self.random.uniform(0, 0.04))
         if self.when == "start":

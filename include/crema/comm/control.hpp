@@ -23,7 +23,6 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   ~Mutex() { pthread_mutex_destroy(&mutex_); }
   void lock() { pthread_mutex_lock(&mutex_); }
-  bool try_lock() { return pthread_mutex_trylock(&mutex_) == 0; }
   void unlock() { pthread_mutex_unlock(&mutex_); }
 
  private:
@@ -32,13 +31,10 @@ class Mutex {
 class Locked {
  public:
   explicit Locked(Mutex& m) : mutex_(m) { mutex_.lock(); }
-  /// One that try_lock() has taken.
-  static Locked adopt(Mutex& m) { return Locked(m, 0); }
   Locked(const Locked&) = delete;
   ~Locked() { mutex_.unlock(); }
 
  private:
-  Locked(Mutex& m, int) : mutex_(m) {}
   Mutex& mutex_;
 };
 

@@ -3,15 +3,12 @@
 //
 //   World world(options);   Communicator& comm = world.communicator();
 //
-// Collectives run one after the other, in the order they were started; messages run beside them. A wait looks again
-// and again for 50 us and then sleeps in poll(). From progress() on, a thread of the communicator's own moves what was
-// started while the caller computes; it sleeps when nothing can move. Sums: see tcp_collective.hpp for their order.
+// Collectives run one after the other, in the order they were started; messages run beside them. Nothing moves
+// but in calls: start_...(), progress(), done(), probe() and wait(). A wait looks again and again for 50 us and
+// then sleeps in poll(). Sums: see tcp_collective.hpp for their order.
 // A rank that is lost is named at once, by the world's control connections if not by its own links.
 #pragma once
 
-#include <sched.h>
-
-#include <atomic>
 #include <deque>
 #include <map>
 #include <vector>
@@ -32,29 +29,16 @@ class TcpCommunicator final : public WorldCommunicator {
         links_(std::move(collectives)),
         messages_(own_rank, sized(std::move(messages), ranks)) {
     links_ = sized(std::move(links_), ranks);
-    if (ranks > 1)
-      thread_ = detail::ServiceThread(
-          this, +[](TcpCommunicator& c) { c.work(); }, "the communicator");
-  }
-  ~TcpCommunicator() override {
-    {
-      const Call lock(*this);
-      stop_ = true;
-    }
-    poke_.set();
-    thread_.join();
   }
 
   std::string_view name() const noexcept override { return "tcp"; }
 
   std::optional<Incoming> probe(int from, int tag) override {
     check_sender(from);
-    const Call lock(*this);
     guarded([&] { advance(); });
     return messages_.probe(from, tag);
   }
   Ticket start(Operation op) override {
-    const Call lock(*this);
     const std::uint64_t id = ++last_ticket_;
     guarded([&] {
       pending_.emplace(id, op);
@@ -67,19 +51,13 @@ class TcpCommunicator final : public WorldCommunicator {
     return Ticket(id);
   }
   void progress() override {
-    if (!mutex_.try_lock()) return;  // the thread is at it
-    const detail::Locked lock = detail::Locked::adopt(mutex_);
     guarded([&] { advance(); });
-    in_background_ = !pending_.empty();
-    if (in_background_ && std::exchange(asleep_, false)) poke_.set();
   }
   bool done(Ticket t) override {
-    const Call lock(*this);
     guarded([&] { advance(); });
     return !pending_.contains(t.id());
   }
   void wait(Ticket t, double seconds) override {
-    const Call lock(*this);
     guarded([&] {
       const Deadline deadline(seconds);
       double idle_since = monotonic_seconds();
@@ -95,32 +73,9 @@ class TcpCommunicator final : public WorldCommunicator {
       }
     });
   }
-  void fail(const std::string& why) noexcept override {
-    const Call lock(*this);
-    WorldCommunicator::fail(why);
-  }
-  std::string failure() const override {
-    const Call lock(*this);
-    return WorldCommunicator::failure();
-  }
 
  private:
   static constexpr double spin_seconds = 50e-6;
-
-  /// The caller's lock.
-  class Call {
-   public:
-    explicit Call(const TcpCommunicator& c) : lock_(take(c)) {}
-
-   private:
-    static detail::Locked take(const TcpCommunicator& c) {
-      ++c.callers_;
-      c.mutex_.lock();
-      --c.callers_;
-      return detail::Locked::adopt(c.mutex_);
-    }
-    const detail::Locked lock_;
-  };
 
   static std::vector<detail::Descriptor> sized(std::vector<detail::Descriptor> links, int ranks) {
     links.resize(static_cast<std::size_t>(ranks));
@@ -162,42 +117,10 @@ class TcpCommunicator final : public WorldCommunicator {
   }
   void sleep(double most) {
     polls_.clear();
-    add_polls(polls_);
+    polls_.push_back({wake_fd(), POLLIN, 0});
+    if (running_) running_->add_polls(polls_);
+    messages_.add_polls(polls_);
     detail::poll_for(polls_.data(), polls_.size(), most);
-  }
-  void add_polls(std::vector<pollfd>& fds) const {
-    fds.push_back({wake_fd(), POLLIN, 0});
-    if (running_) running_->add_polls(fds);
-    messages_.add_polls(fds);
-  }
-
-  /// The thread: one turn for each lock, and callers first.
-  void work() noexcept {
-    std::vector<pollfd> fds;
-    for (;;) {
-      while (callers_.load() > 0) ::sched_yield();
-      {
-        const detail::Locked lock(mutex_);
-        if (stop_) return;
-        if (in_background_ && turn_in_background()) continue;
-        fds.assign(1, {poke_.fd(), POLLIN, 0});
-        if (in_background_) add_polls(fds);
-        asleep_ = true;
-      }
-      detail::poll_for(fds.data(), fds.size(), 3600);
-      if (fds[0].revents != 0) poke_.clear();
-    }
-  }
-  /// Whether anything went.
-  bool turn_in_background() noexcept {
-    bool moved = false;
-    try {
-      guarded([&] { moved = turn(); });
-      in_background_ = !pending_.empty();
-    } catch (const std::exception&) {  // the caller's next call throws it
-      in_background_ = false;
-    }
-    return moved;
   }
   std::string late_text(Ticket t, double seconds) const {
     const Operation& op = pending_.at(t.id());
@@ -211,9 +134,6 @@ class TcpCommunicator final : public WorldCommunicator {
     std::uint32_t number;
   };
 
-  mutable std::atomic<int> callers_{0};  // who waits for the lock
-  mutable detail::Mutex mutex_;          // over all that follows
-  bool in_background_ = false, asleep_ = false, stop_ = false;
   std::vector<detail::Descriptor> links_;
   detail::TcpMessages messages_;
   std::map<std::uint64_t, Operation> pending_;  // with what keeps their memory
@@ -222,8 +142,6 @@ class TcpCommunicator final : public WorldCommunicator {
   std::vector<pollfd> polls_;
   std::uint64_t last_ticket_ = 0;
   std::uint32_t last_collective_ = 0;
-  detail::Wake poke_;
-  detail::ServiceThread thread_;
 };
 
 }  // namespace crema
