@@ -80,7 +80,7 @@ class Bench:
         self.notes = self.folder / "notes"
         self.notes.mkdir()
         self.engine = self.folder / "engine"
-        self.engine.write_text(NOTE.format(python=sys.executable, engine=(arguments.build / "crema_executor").resolve(), notes=self.notes))
+        self.engine.write_text(NOTE.format(python=sys.executable, engine=arguments.build / "crema_executor", notes=self.notes))
         self.engine.chmod(0o755)
 
     def prototxts(self, iterations, batch, source=None):
@@ -183,7 +183,7 @@ def main():
     parser.add_argument("--rows", type=int, default=600000)
     parser.add_argument("--only", default="training,rows,accuracy")
     arguments = parser.parse_args()
-    arguments.jar = arguments.jar.resolve()
+    arguments.build, arguments.jar = arguments.build.resolve(), arguments.jar.resolve()
     processes.guard()
     with clusters.standalone(memory="1g") as cluster:
         bench = Bench(arguments, cluster)
