@@ -59,10 +59,11 @@ class OverMpi(Case):
         weights, _ = self.alone("--ranks=2")
         with tempfile.TemporaryDirectory(prefix="bare-host-") as folder:
             subprocess.run(["bash", PACK, EXECUTOR, folder + "/crema_mpi.tgz"], check=True, capture_output=True)
-            bare_host(folder + "/root", folder + "/crema_mpi.tgz")
-            subprocess.run(["cp", os.path.join(os.path.dirname(EXECUTOR), "crema_executor"), folder + "/root/engine"], check=True)
+            bare = folder + "/bare"
+            bare_host(bare, folder + "/crema_mpi.tgz")
+            subprocess.run(["cp", os.path.join(os.path.dirname(EXECUTOR), "crema_executor"), bare + "/engine"], check=True)
             for name, connection in (("crema_executor", "TCP"), ("crema_executor_mpi", "MPI")):
-                engines = self.start(2, ("unshare", "--mount", "sh", "-c", BARE, folder + "/root", "/engine/" + name))
+                engines = self.start(2, ("unshare", "--mount", "sh", "-c", BARE, bare, "/engine/" + name))
                 self.launch(engines)
                 form_world(engines, connection=connection)
                 self.assertSameWeights(self.finish(engines)[0], weights)

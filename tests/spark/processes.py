@@ -174,9 +174,9 @@ class Traces:
     """What there is now: our processes, the ports they listen on, the files in some folders. `nothing_new` asserts later
     that no more than that is there."""
 
-    def __init__(self, *folders, ignore=None):
-        """`ignore`: a pattern of paths that may stay (a driver killed with -9 leaves Spark's own spark-*)."""
-        self.folders, self.ignore = [Path(f) for f in folders], ignore
+    def __init__(self, *folders, watched=""):
+        """`watched`: a pattern, in the paths of those files that count; all do unless it is given."""
+        self.folders, self.watched = [Path(f) for f in folders], watched
         self.before = self._now()
 
     def _now(self):
@@ -184,7 +184,7 @@ class Traces:
         seen = {f"process {p}" for p in running} | {f"port {port} of {p}" for p in running for port in p.listens()}
         # os.walk does not mind what is removed meanwhile.
         files = {f"{where}/{name}" for folder in self.folders for where, folders, names in os.walk(folder) for name in folders + names}
-        return seen | {f"file {f}" for f in files if not (self.ignore and re.search(self.ignore, f))}
+        return seen | {f"file {f}" for f in files if re.search(self.watched, f)}
 
     def new(self):
         return sorted(self._now() - self.before)

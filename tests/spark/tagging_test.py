@@ -91,7 +91,7 @@ def run(cluster, weights):
 processes.guard()
 with clusters.yarn() as c:
     weights = pretrain(c)
-    traces = processes.Traces(c.folder, ignore="^(?!.*/(crema-(?!spark)|tmp[.]))")  # of files: folders of engines and of the script
+    traces = processes.Traces(c.folder, watched="/(crema-(?!spark)|tmp[.])")  # folders of engines, and of the script; Spark keeps its own, and logs
     out, text = run(c, weights)
     print(out)
     traces.nothing_new()
