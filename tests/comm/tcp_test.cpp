@@ -171,3 +171,23 @@ TEST_CASE("tcp: who is late is named, and an abort says why, everywhere") {
   });
   for (const std::string& e : aborted) CHECK(e == "rank 1: no more data");
 }
+
+TEST_CASE("tcp: a message to a rank that was lost meanwhile is refused with its name") {
+  int ends[4];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends + 2) == 0);
+  std::vector<detail::Descriptor> links(2), messages(2);
+  links[1] = detail::Descriptor(ends[0]), messages[1] = detail::Descriptor(ends[2]);
+  const detail::Descriptor theirs(ends[1]);
+  TcpCommunicator comm(0, 2, 5, std::move(links), std::move(messages), nullptr);
+  ::close(ends[3]);
+  comm.progress();  // it is lost, and nobody needs it
+  const float x[] = {1};
+  std::string error;
+  try {
+    comm.start_send(std::span<const float>(x), 1, 0);
+  } catch (const CommError& e) {
+    error = e.what();
+  }
+  CHECK(error.starts_with("rank 1 was lost"));
+}

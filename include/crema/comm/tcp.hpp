@@ -82,20 +82,24 @@ class TcpCommunicator final : public WorldCommunicator {
     return links;
   }
 
+  /// As everywhere, and a lost link is what a witness saw.
+  template <class F>
+  void guarded(F&& f) {
+    WorldCommunicator::guarded([&] {
+      try {
+        f();
+      } catch (const detail::LostRank& lost) {
+        const std::string during = running_ ? cat(" during ", running_->text()) : std::string();
+        throw detail::Witnessed{cat("rank ", lost.rank, " was lost: ", lost.why, during)};
+      }
+    });
+  }
   void advance() {
     while (turn()) {
     }
   }
   /// One round over all links; whether anything went.
   bool turn() {
-    try {
-      return turn_links();
-    } catch (const detail::LostRank& lost) {
-      const std::string during = running_ ? cat(" during ", running_->text()) : std::string();
-      throw detail::Witnessed{cat("rank ", lost.rank, " was lost: ", lost.why, during)};
-    }
-  }
-  bool turn_links() {
     bool moved = false;
     if (!running_ && !queue_.empty()) {
       const auto& [id, number] = queue_.front();
