@@ -3,11 +3,12 @@
 
     step(timeline, Link(ranks=16, latency=50e-6, bandwidth=1.25e9)).seconds
 
-It follows include/crema/parallel/synchronous.hpp and comm/tcp_collective.hpp: forward; the losses are added over the
-ranks; backward, from the last layer to the first, fills buckets; each full bucket is reduce-scattered while
-backward goes on, in order; when all have come, the owners update their parts, bucket by bucket, and each is
-all-gathered; rank 0's wish is broadcast. In a reduce-scatter or all-gather of n bytes a rank sends n (p - 1) / p bytes,
-directly to the p - 1 others, so that it costs one latency, not p - 1 as in a ring.
+It follows include/crema/parallel/synchronous.hpp and comm/tcp_collective.hpp, from one update to the next: the owners
+update their parts, bucket by bucket from the first layer's to the last's, and each is all-gathered while forward goes on, which
+waits for a layer's weights before that layer; the losses are added over the ranks; backward, from the last layer to the
+first, fills buckets; each full bucket is reduce-scattered while backward goes on, in order; the step ends when all have come.
+In a reduce-scatter or all-gather of n bytes a rank sends n (p - 1) / p bytes, directly to the p - 1 others, so that it costs
+one latency, not p - 1 as in a ring.
 
 All ranks are alike: there are no stragglers, no loss of packets, no jitter in it.
 """
@@ -61,7 +62,7 @@ class Link:
         return n * (self.ranks - 1) / self.ranks
 
     def small(self, n):
-        """Seconds of an all-reduce or broadcast of a few bytes."""
+        """Seconds of an all-reduce of a few bytes."""
         if self.ranks == 1:
             return 0.0
         return self.late + self.begin() + n * (self.ranks - 1) / self.bandwidth
@@ -71,16 +72,23 @@ class Link:
 class Timeline:
     """One rank's step without the others.
 
-    gradients: in the order backward finishes them, (seconds since the one before, first parameter, number of
+    forward: for each layer with parameters, (seconds of input and layers since the one before began, first parameter, number
+    of parameters). gradients: in the order backward finishes them, (seconds since the one before, first parameter, number of
     parameters). update: seconds for all parameters.
     """
-    before: float  # input and forward
+    forward: list
+    rest: float  # of forward, from where the last layer with parameters begins
     gradients: list
     after: float  # backward behind the last gradient
     update: float
     parameters: int
     outputs: int = 1
     name: str = ""
+
+    @property
+    def before(self):
+        """Input and forward."""
+        return sum(f[0] for f in self.forward) + self.rest
 
     @property
     def backward(self):
@@ -90,14 +98,16 @@ class Timeline:
     def alone(self):
         return self.before + self.backward + self.update
 
-    def scaled(self, factor):
-        return replace(self, before=self.before * factor, after=self.after * factor, update=self.update * factor,
-                       gradients=[(s * factor, first, n) for s, first, n in self.gradients])
-
 
 def timeline(profile):
     """From the JSON of step_bench."""
-    before = profile["feed"] + sum(l["forward"] for l in profile["layers"])
+    forward, since = [], profile["feed"]
+    for layer in profile["layers"]:
+        if layer["segments"]:
+            first, last = min(s[0] for s in layer["segments"]), max(s[0] + s[1] for s in layer["segments"])
+            forward.append((since, first, last - first))
+            since = 0.0
+        since += layer["forward"]
     gradients, gap = [], 0.0
     for layer in reversed(profile["layers"]):
         last = 0.0
@@ -105,7 +115,7 @@ def timeline(profile):
             gradients.append((gap + at - last, first, count))
             gap, last = 0.0, at
         gap += layer["backward"] - last
-    return Timeline(before, gradients, gap, profile["update"] * profile["ranks"], profile["parameters"], profile["outputs"],
+    return Timeline(forward, since, gradients, gap, profile["update"] * profile["ranks"], profile["parameters"], profile["outputs"],
                     profile["net"].rsplit("/", 1)[-1].split(".")[0])
 
 
@@ -115,8 +125,9 @@ def between(a, b, batch):
     share = (blocks[2] - blocks[0]) / (blocks[1] - blocks[0])
     x, y = timeline(a), timeline(b)
     mix = lambda u, v: max(0.0, u + share * (v - u))
-    return replace(x, before=mix(x.before, y.before), after=mix(x.after, y.after), update=mix(x.update, y.update),
-                   gradients=[(mix(g[0], h[0]), g[1], g[2]) for g, h in zip(x.gradients, y.gradients, strict=True)])
+    both = lambda u, v: [(mix(g[0], h[0]), g[1], g[2]) for g, h in zip(u, v, strict=True)]
+    return replace(x, forward=both(x.forward, y.forward), rest=mix(x.rest, y.rest), gradients=both(x.gradients, y.gradients),
+                   after=mix(x.after, y.after), update=mix(x.update, y.update))
 
 
 def buckets(t, bucket_bytes):
@@ -209,10 +220,9 @@ class Wire:
 
 @dataclass
 class Result:
-    seconds: float
-    forward: float
+    seconds: float  # from one update to the next
+    forward: float  # from the update until the losses are known
     backward: float  # until it ends, with what the exchange takes of the processor
-    reduced: float  # when all gradients have come
     alone: float
 
     @property
@@ -221,38 +231,39 @@ class Result:
         return self.alone / self.seconds
 
 
+def wanted_by(layer, ranges):
+    """Indices of the ranges that hold a layer's parameters: (anything, first, count)."""
+    _, first, count = layer
+    return [b for b, (begin, n) in enumerate(ranges) if begin < first + count and first < begin + n]
+
+
 def step(t, link, bucket_bytes=1 << 20):
     wire, ranges = Wire(link), buckets(t, bucket_bytes)
-    now = t.before + link.small(16 * t.outputs)
+    now, arriving = 0.0, {}
+    for b in reversed(range(len(ranges))):
+        now += t.update / link.ranks * ranges[b][1] / t.parameters
+        arriving[b], now = wire.start(now, 4 * ranges[b][1], link.gather_cpu)
+    for layer in t.forward:
+        now += layer[0]
+        for b in wanted_by(layer, ranges):
+            if b in arriving:
+                now = wire.wait(arriving.pop(b), now)
+    now += t.rest + link.small(16 * t.outputs + 8)
     forward = now
-    waiting = [sum(1 for _, f, n in t.gradients if first <= f < first + count) for first, count in ranges]
-    jobs = []
 
-    def start_full():
-        nonlocal now
+    waiting = [sum(1 for g in t.gradients if b in wanted_by(g, ranges)) for b in range(len(ranges))]
+    jobs = []
+    for gradient in t.gradients:
+        now += gradient[0]
+        for b in wanted_by(gradient, ranges):
+            waiting[b] -= 1
         while len(jobs) < len(ranges) and waiting[len(jobs)] <= 0:
             job, now = wire.start(now, 4 * ranges[len(jobs)][1], link.reduce_cpu)
             jobs.append(job)
-
-    for seconds, first, count in t.gradients:
-        now += seconds
-        for b, (begin, n) in enumerate(ranges):
-            if begin <= first < begin + n:
-                waiting[b] -= 1
-        start_full()
         if not link.hardware:
             now = wire.poll(now)
     now += t.after
     backward = now
     for job in jobs:
         now = wire.wait(job, now)
-    reduced = now
-    jobs = []
-    for _, count in ranges:
-        now += t.update / link.ranks * count / t.parameters
-        job, now = wire.start(now, 4 * count, link.gather_cpu)
-        jobs.append(job)
-    for job in jobs:
-        now = wire.wait(job, now)
-    now += link.small(1)
-    return Result(now, forward, backward, reduced, t.alone)
+    return Result(now, forward, backward, t.alone)

@@ -9,29 +9,32 @@ def near(a, b):
     assert abs(a - b) <= 1e-9 * max(1.0, abs(b)), f"{a} is not {b}"
 
 
-# Two layers of a quarter of a million parameters: each a bucket of 1 MB. Forward 10 s, backward 2 + 3 + 1 s, update 4 s.
+# Two layers of a quarter of a million parameters: each a bucket of 1 MB. Forward 2 + 5 + 3 s, backward 2 + 3 + 1 s, update 4 s.
 M = 1 << 18
-two = Timeline(10.0, [(2.0, M, M), (3.0, 0, M)], 1.0, 4.0, 2 * M, outputs=0)
+two = Timeline([(2.0, 0, M), (5.0, M, M)], 3.0, [(2.0, M, M), (3.0, 0, M)], 1.0, 4.0, 2 * M, outputs=0)
 near(two.alone, 20.0)
 assert buckets(two, 1 << 20) == [(M, M), (0, M)] and buckets(two, 2 << 20) == [(0, 2 * M)]
 
-# Two ranks send half a bucket, 0.5 MB. At 0.5 MB/s that is 1 s: the first bucket hides behind backward, the second ends with
-# it. Then 2 s of update, 1 s for each bucket; the last all-gather ends 1 s later, and a byte is broadcast.
+# Two ranks send half a bucket, 0.5 MB. At 0.5 MB/s that is 1 s: after 1 s of update the first bucket leaves, after 2 the second,
+# and both are there before their layers, at 4 and 9. The losses are known at 12. The first gradients hide behind backward,
+# the second ends with it.
 link = Link(2, 0.0, 2 * M)
 r = step(two, link)
-near(r.forward, 10), near(r.backward, 16), near(r.reduced, 16)
-near(r.seconds, 16 + 2 + 1 + 0.5 / M)
-# At a quarter of that the link is busy from the first gradient on: 12 + 4 + 4, then 21 + 4 + 4.
-near(step(two, Link(2, 0.0, M / 2)).seconds, 21 + 8 + 2 / M)
-# Latency: after the losses, once behind the last bucket of each exchange, and for the byte.
-near(step(two, Link(2, 0.25, 2 * M)).seconds, 10.25 + 6 + 0.25 + 2 + 1 + 0.25 + 0.25 + 0.5 / M)
+near(r.forward, 12 + 4 / M), near(r.backward, 18 + 4 / M), near(r.seconds, 18 + 4 / M)
+# At an eighth of that a bucket takes 8 s: weights come at 9 and 17, losses at 20; gradients leave at 22 and 30 and are there at 38.
+near(step(two, Link(2, 0.0, M / 4)).forward, 20 + 32 / M)
+near(step(two, Link(2, 0.0, M / 4)).seconds, 38 + 32 / M)
+# One bucket: it leaves after all of the update, and forward waits for all of it.
+near(step(two, Link(2, 0.0, M / 4), 2 << 20).forward, 2 + 16 + 5 + 3 + 32 / M)
+# Latency: with the losses, and once behind the last bucket.
+near(step(two, Link(2, 0.25, 2 * M)).seconds, 12.25 + 6 + 0.25 + 4 / M)
 
-# A link that moves in calls only, with no buffers: nothing of the first bucket goes before the next gradient, then
-# both go in turn behind backward.
+# A link that moves in calls only, with no buffers: the weights go while their layers wait, 1 s each; of the gradients
+# nothing goes before backward has ended.
 waits = step(two, Link(2, 0.0, 2 * M, hardware=False, window=0.0))
-near(waits.reduced, 16 + 2), near(waits.seconds, 18 + 2 + 2 + 0.5 / M)
-# With large buffers: the first has gone at the second gradient (15), the second, begun then, at the end (16).
-near(step(two, Link(2, 0.0, 2 * M, hardware=False, window=1e9)).reduced, 16)
+near(waits.forward, 14 + 4 / M), near(waits.backward, 20 + 4 / M), near(waits.seconds, 22 + 4 / M)
+# With large buffers: the first has gone at the second gradient (17), the second, begun then, at the end (18).
+near(step(two, Link(2, 0.0, 2 * M, hardware=False, window=1e9)).seconds, 18 + 4 / M)
 
 # Alone, and with a link without cost: N owners share the update.
 near(step(two, Link(1, 1.0, 1.0)).seconds, 20.0)
@@ -58,6 +61,6 @@ profile = lambda batch, s: {
     "layers": [{"forward": s, "backward": s, "segments": []}, {"forward": s, "backward": 4 * s, "segments": [[0, 16, s], [16, 16, 3 * s]]},
                {"forward": s, "backward": 2 * s, "segments": [[32, 16, s]]}]}
 t = timeline(profile(16, 1.0))
-assert t.gradients == [(1.0, 32, 16), (2.0, 0, 16), (2.0, 16, 16)] and t.after == 2.0 and t.before == 4.0 and t.update == 2.0
+assert t.gradients == [(1.0, 32, 16), (2.0, 0, 16), (2.0, 16, 16)] and t.after == 2.0 and t.before == 4.0 and t.forward == [(2.0, 0, 32), (1.0, 32, 16)] and t.update == 2.0
 near(between(profile(16, 1.0), profile(48, 3.0), 32).alone, 2 * t.alone)
 print("the model agrees with the sums")

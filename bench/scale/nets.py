@@ -58,9 +58,8 @@ def counted(name, batch, flops, memory):
     update (weight, gradient and momentum read, two of them written)."""
     layers = NETS[name]()
     seconds = [2 * macs * batch / flops for _, macs in layers]
-    first, gradients = sum(p for p, _ in layers), []
-    for i in range(len(layers) - 1, -1, -1):
-        first -= layers[i][0]
-        gradients.append((seconds[i] * (2 if i > 0 else 1), first, layers[i][0]))
+    firsts = [sum(p for p, _ in layers[:i]) for i in range(len(layers))]
+    forward = [(seconds[i - 1] if i > 0 else 0.0, firsts[i], layers[i][0]) for i in range(len(layers))]
+    gradients = [(seconds[i] * (2 if i > 0 else 1), firsts[i], layers[i][0]) for i in reversed(range(len(layers)))]
     parameters = sum(p for p, _ in layers)
-    return Timeline(sum(seconds), gradients, 0.0, 20 * parameters / memory, parameters, name=name)
+    return Timeline(forward, seconds[-1], gradients, 0.0, 20 * parameters / memory, parameters, name=name)

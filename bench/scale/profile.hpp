@@ -63,9 +63,13 @@ struct Bench {
   Bench(const std::string& file, std::int64_t batch, int threads)
       : cpu({.threads = threads}),
         net(cpu, crema::read_net(file), crema::all_layers<float, crema::Cpu>(), {.seed = 1}),
-        solver(crema::make_solver<float, crema::Cpu>(
-            cpu, {.base_lr = 1e-4f, .lr_policy = "fixed", .momentum = 0.9f, .weight_decay = 5e-4f},
-            *net.parameters())),
+        solver(crema::make_solver<float, crema::Cpu>(cpu,
+                                                     {.base_lr = 1e-4f,
+                                                      .lr_policy = "fixed",
+                                                      .max_iter = 1 << 30,
+                                                      .momentum = 0.9f,
+                                                      .weight_decay = 5e-4f},
+                                                     *net.parameters())),
         source(net, batch) {}
 
   crema::Cpu cpu;

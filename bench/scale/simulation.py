@@ -2,7 +2,7 @@
 """The same schedule on SimGrid's simulated network: an outside check of the model's collectives and steps."""
 import shutil, subprocess, sys
 from pathlib import Path
-from model import Link, buckets, step
+from model import Link, buckets, step, wanted_by
 from nets import counted
 
 here = Path(__file__).parent
@@ -38,19 +38,21 @@ class Simulation:
 
 def script(t, ranks, bucket_bytes=1 << 20):
     """A step of the timeline as smpi_schedule reads it."""
-    ranges, lines, started = buckets(t, bucket_bytes), [f"sleep {t.before}", f"small {16 * t.outputs}"], 0
-    waiting = [sum(1 for _, f, _ in t.gradients if first <= f < first + count) for first, count in ranges]
-    for seconds, first, _ in t.gradients:
-        lines.append(f"sleep {seconds}")
-        for b, (begin, n) in enumerate(ranges):
-            waiting[b] -= begin <= first < begin + n
+    ranges, lines, started = buckets(t, bucket_bytes), [], 0
+    for _, count in reversed(ranges):
+        lines += [f"sleep {t.update / ranks * count / t.parameters}", f"gather {4 * count}"]
+    for layer in t.forward:
+        lines += [f"sleep {layer[0]}", *(f"await {len(ranges) - 1 - b}" for b in wanted_by(layer, ranges))]
+    lines += [f"sleep {t.rest}", f"small {16 * t.outputs + 8}"]
+    waiting = [sum(1 for g in t.gradients if b in wanted_by(g, ranges)) for b in range(len(ranges))]
+    for gradient in t.gradients:
+        lines.append(f"sleep {gradient[0]}")
+        for b in wanted_by(gradient, ranges):
+            waiting[b] -= 1
         while started < len(ranges) and waiting[started] <= 0:
             lines.append(f"reduce {4 * ranges[started][1]}")
             started += 1
-    lines += [f"sleep {t.after}", "wait"]
-    for _, count in ranges:
-        lines += [f"sleep {t.update / ranks * count / t.parameters}", f"gather {4 * count}"]
-    return lines + ["wait", "small 1"]
+    return lines + [f"sleep {t.after}", "wait"]
 
 
 def head(first):

@@ -4,9 +4,9 @@
 //   smpicxx -O2 smpi_schedule.cpp -o smpi_schedule
 //   smpirun -np 16 -platform star.xml -hostfile hosts ./smpi_schedule script
 //
-// A line is "sleep SECONDS", "reduce BYTES" (start a reduce-scatter), "gather BYTES" (start an all-gather), "small BYTES"
-// (everybody's bytes to everybody, to the end) or "wait" (for all that was started). Rank 0 prints the slowest
-// rank's seconds. Numbers are not added up and not copied: the time is the network's.
+// A line is "sleep SECONDS", "reduce BYTES" (start a reduce-scatter), "gather BYTES" (start an all-gather), "await N" (for
+// what was started Nth, from 0), "small BYTES" (everybody's bytes to everybody, and waits for all that was started) or
+// "wait" (for all that was started). Rank 0 prints the slowest rank's seconds. Numbers are not added up and not copied: the time is the network's.
 #include <mpi.h>
 #include <unistd.h>
 
@@ -21,22 +21,26 @@ namespace {
 struct Rank {
   int rank = 0, size = 0, tag = 0;
   char *out = nullptr, *in = nullptr;
-  std::vector<MPI_Request> open;
+  std::vector<std::vector<MPI_Request>> open;
 
   /// Sends `to_each` bytes to every other rank and gets as much, each beginning with the next one.
   void exchange(double to_each) {
     const int n = static_cast<int>(to_each);
+    open.emplace_back();
     for (int k = 1; k < size; ++k) {
       const int to = (rank + k) % size, from = (rank + size - k) % size;
       MPI_Request r[2];
       MPI_Irecv(in, n, MPI_BYTE, from, tag, MPI_COMM_WORLD, &r[0]);
       MPI_Isend(out, n, MPI_BYTE, to, tag, MPI_COMM_WORLD, &r[1]);
-      open.insert(open.end(), {r[0], r[1]});
+      open.back().insert(open.back().end(), {r[0], r[1]});
     }
     ++tag;
   }
+  void wait(std::vector<MPI_Request>& requests) {
+    MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+  }
   void wait() {
-    MPI_Waitall(static_cast<int>(open.size()), open.data(), MPI_STATUSES_IGNORE);
+    for (auto& requests : open) wait(requests);
     open.clear();
   }
 };
@@ -55,7 +59,7 @@ int main(int argc, char** argv) {
     double number = 0;
     if (word != "wait") script >> number;
     lines.emplace_back(word, number);
-    if (word != "sleep") largest = std::max(largest, number);
+    if (word != "sleep" && word != "await") largest = std::max(largest, number);
   }
   me.out = static_cast<char*>(SMPI_SHARED_MALLOC(static_cast<std::size_t>(largest)));
   me.in = static_cast<char*>(SMPI_SHARED_MALLOC(static_cast<std::size_t>(largest)));
@@ -66,6 +70,7 @@ int main(int argc, char** argv) {
     if (word == "sleep") usleep(static_cast<useconds_t>(number * 1e6));
     if (word == "reduce" || word == "gather") me.exchange(number / me.size);
     if (word == "small") me.exchange(number);
+    if (word == "await") me.wait(me.open.at(static_cast<std::size_t>(number)));
     if (word == "wait" || word == "small") me.wait();
   }
   double seconds = MPI_Wtime() - start, slowest = 0;

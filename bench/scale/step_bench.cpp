@@ -57,6 +57,7 @@ class Steps {
       strategy_.agree(Action::none);
       if (i > 0) seconds.push_back(monotonic_seconds() - start);  // the first one finds cold caches
     }
+    strategy_.end(r);
     slow_.barrier();
     return crema_bench::median(seconds);
   }

@@ -27,6 +27,10 @@ TEST_CASE("Convolution holds the layer contract in every geometry", "[layers]") 
            Case{{.num_output = 17, .kernel_size = {1}}, {3, 13, 4, 5}},
            Case{{.num_output = 3, .kernel_size = {2}, .stride = {3}},
                 {2, 2, 8, 8}},  // inputs that no output reads
+           // Weight gradients of several tasks: many tiles, and kernels wider than one set of columns.
+           Case{{.num_output = 33, .pad = {2}, .kernel_size = {5}}, {17, 24, 3, 4}},
+           Case{{.num_output = 6, .pad = {1, 35}, .kernel_h = 3, .kernel_w = 70}, {2, 5, 2, 40}},
+           Case{{.num_output = 6, .pad = {1, 35}, .kernel_h = 3, .kernel_w = 70}, {2, 2, 2, 40}},
        }) {
     INFO("num_output " << c.options.num_output << ", group " << c.options.group);
     check_layer<Convolution>({.spec = conv(c.options), .bottom = {c.bottom}, .samples = 25});

@@ -23,6 +23,35 @@ SolverSpec steady(int iterations) {
   return s;
 }
 
+/// Counts all-gathers that were started and not waited for.
+class Watching final : public Communicator {
+ public:
+  explicit Watching(Communicator& inner)
+      : Communicator(inner.rank(), inner.size(), inner.timeout()), inner_(inner) {}
+  std::size_t arriving() const { return arriving_.size(); }
+
+  std::string_view name() const noexcept override { return inner_.name(); }
+  std::optional<Incoming> probe(int from, int tag) override { return inner_.probe(from, tag); }
+  void progress() override { inner_.progress(); }
+  bool done(Ticket t) override { return inner_.done(t); }
+  void wait(Ticket t, double seconds) override {
+    inner_.wait(t, seconds);
+    std::erase(arriving_, t.id());
+  }
+  Ticket start(Operation op) override {
+    const bool gather = op.kind == Operation::all_gather;
+    const Ticket t = inner_.start(std::move(op));
+    if (gather) arriving_.push_back(t.id());
+    return t;
+  }
+  void fail(const std::string& why) noexcept override { inner_.fail(why); }
+  std::string failure() const override { return inner_.failure(); }
+
+ private:
+  Communicator& inner_;
+  std::vector<std::uint64_t> arriving_;
+};
+
 }  // namespace
 
 TEST_CASE("N ranks take the steps of one rank with the N-fold batch", "[parallel]") {
@@ -77,6 +106,68 @@ TEST_CASE("the same ranks over tcp take the same steps to the bit", "[parallel]"
   CHECK(errors == std::vector<std::string>(2));
   CHECK(seen.losses == threads.losses);
   CHECK(seen.weights == threads.weights);
+}
+
+TEST_CASE("forward goes on while weights arrive; who reads them waits", "[parallel]") {
+  ThreadWorld world(2);
+  std::vector<std::vector<float>> weights(2);
+  std::vector<std::vector<std::size_t>> arriving(2);
+  world.run([&](Communicator& comm) {
+    const auto r = static_cast<std::size_t>(comm.rank());
+    Watching watching(comm);
+    const auto look = [&] { arriving[r].push_back(watching.arriving()); };
+    Tiny tiny;
+    const auto solver = make_solver<float, Cpu>(tiny.cpu, tiny_solver(10), *tiny.net.parameters());
+    Replica<float, Cpu> replica{tiny.cpu, tiny.net, *solver, tiny.source};
+    {
+      Synchronous<float, Cpu> strategy(watching, {.bucket_bytes = 1});  // a bucket for each of 2 x 2 segments
+      strategy.begin(replica);
+      strategy.run_step(replica), ++replica.iteration, look();
+      const Step step{Phase::train, 1, 1, 0, 0, nullptr};
+      tiny.net.forward(step, 0, 1), look();  // the input
+      tiny.net.forward(step, 1, 2), look();  // the convolution
+      const auto w = tiny.net.parameters()->values();
+      look();
+      weights[r].assign(w.begin(), w.end());
+      strategy.run_step(replica), ++replica.iteration, look();
+      tiny.test_net.forward({Phase::test, 1, 2, 0, 0, nullptr}), look();  // shares the weights
+      strategy.run_step(replica), ++replica.iteration, look();
+      strategy.end(replica), look();
+    }
+    tiny.net.parameters()->values();  // nobody waits for a strategy that is gone
+  });
+  for (const auto& seen : arriving) CHECK(seen == std::vector<std::size_t>{4, 4, 2, 0, 4, 0, 4, 0});
+  CHECK(weights[0] == weights[1]);
+}
+
+TEST_CASE("data that ends leaves the weights of the last whole step", "[parallel]") {
+  ThreadWorld world(2);
+  std::vector<std::string> said(2);
+  std::vector<std::size_t> before(2), after(2);
+  world.run([&](Communicator& comm) {
+    const auto r = static_cast<std::size_t>(comm.rank());
+    Tiny tiny;
+    const auto solver = make_solver<float, Cpu>(tiny.cpu, tiny_solver(10), *tiny.net.parameters());
+    DatasetSource<float> ends(tiny_data(), {.scale = Tiny::scale}, {.batch = 45, .wrap = false}, "data",
+                              "label");
+    Watching watching(comm);
+    Synchronous<float, Cpu> strategy(watching);
+    Replica<float, Cpu> replica{tiny.cpu, tiny.net, *solver, ends};
+    strategy.begin(replica);
+    for (int i = 0; i < 2; ++i) strategy.run_step(replica), ++replica.iteration;
+    before[r] = watching.arriving();
+    try {
+      strategy.run_step(replica);
+    } catch (const DataError& e) {
+      said[r] = e.what();
+    }
+    after[r] = watching.arriving();
+  });
+  for (std::size_t r = 0; r < 2; ++r) {
+    CHECK(said[r].find("the source of batches has ended") != std::string::npos);
+    CHECK(before[r] > 0);
+    CHECK(after[r] == 0);
+  }
 }
 
 TEST_CASE("tests over ranks count every sample once", "[parallel]") {

@@ -204,8 +204,15 @@ struct GradientColumn {
   bool merged = false;
 };
 
-/// About as many pixels are summed in one call, so that both slices stay in L1, from a few rows.
-inline constexpr int gradient_pixels = 64, max_gradient_rows = 16;
+/// What one task of a weight gradient sums: tile rows, sets of columns and kernel rows, each [first, last).
+struct GradientTask {
+  int row0, row1, set0, set1, ky0, ky1;
+};
+
+/// About as many pixels are summed in one call, from a few rows, so that both slices stay in L1. A task's lines at
+/// these pixels, of either side, stay in L2 while its tiles pass over them, and its sums on the stack.
+inline constexpr int gradient_pixels = 64, max_gradient_rows = 16, max_gradient_lines = 4096,
+                     max_gradient_tiles = 384;
 
 /// What a Convolution layer keeps between steps on the CPU.
 template <class T>
@@ -213,9 +220,10 @@ struct CpuConvolutionPlan {
   ConvolutionGeometry geometry;
   Order order = Order::canonical;
   ConvolutionPass forward, backward;
-  std::vector<int> gradient_rows;  // weight gradient: output channels of its tiles
+  std::vector<int> gradient_rows;  // weight gradient: where its tile rows begin, and the last one ends
   std::vector<std::vector<GradientColumn>> gradient_columns;
-  bool gradient_split = false;             // kernel rows are chunks of their own: few tiles
+  std::vector<GradientTask> gradient_tasks;
+  int gradient_rows_at_once = 1;           // of output pixels
   Buffer<T, Cpu> packed, packed_backward;  // weights in the kernels' order
   std::uint64_t packed_version = 0, packed_backward_version = 0;
   std::vector<std::int64_t> tap_offset;  // canonical: where each tap lies in the padded input

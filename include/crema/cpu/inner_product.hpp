@@ -33,10 +33,11 @@ struct InnerProductKernels {
                            const T* bias, T* y, std::int64_t y_block);
   int rows = 1, blocks = 1;
   std::array<std::array<Forward, max_blocks + 1>, max_rows + 1> forward{};
-  /// dx line j (+)= sum over n outputs o of w[o * k + j] * dy line o, for `count` lines `step` elements
-  /// apart.
-  void (*backward)(const T* w, std::int64_t k, int n, const T* dy, std::int64_t count, std::int64_t step,
-                   T* dx, bool add) = nullptr;
+  /// dx line j (+)= sum over n outputs o of w[o * k + j] * dy line o, for `count` lines `step` elements apart, of
+  /// some blocks of images.
+  using Backward = void (*)(const T* w, std::int64_t k, int n, const T* dy, std::int64_t dy_block,
+                            std::int64_t count, std::int64_t step, T* dx, std::int64_t dx_block, bool add);
+  std::array<Backward, max_blocks + 1> backward{};
 };
 
 /// y = x w^T + bias (may be null). x: N x K values, y: N x outputs, w: outputs x K, or K x outputs if
@@ -76,23 +77,30 @@ void inner_product_backward_data(Cpu& b, View<const T, Cpu> dy, const T* w, bool
                    dy.data, outputs, w, transposed ? outputs : depth, add ? T(1) : T(0), dx.data, depth);
   const auto& k = b.kernels<InnerProductKernels<T>>();
   const InputRuns runs = input_runs(dx.shape, dx.layout);
-  // About 64 chunks of inputs; all outputs pass over a chunk, so that its lines are added up in one order.
-  const EvenSplit pieces{runs.runs == 1 ? runs.length : runs.runs,
-                         std::min<std::int64_t>(64, runs.runs == 1 ? (runs.length + 7) / 8 : runs.runs)};
+  // All outputs pass over a chunk of inputs, so that its lines are added up in one order. Chunks are 2 KB wide or
+  // more where 16 of them are left: narrower stretches of weights cost a page's address each.
+  const std::int64_t lines = runs.runs == 1 ? runs.length : runs.runs,
+                     wide = runs.runs == 1 ? 512 : (511 / runs.length + 1);
+  const EvenSplit pieces{
+      lines, std::clamp<std::int64_t>(lines / wide, std::min<std::int64_t>(16, (lines + 7) / 8), 64)},
+      sets{blocks(dx.shape), (blocks(dx.shape) + k.blocks - 1) / k.blocks};
   constexpr std::int64_t rows = 16;
   b.parallel(pieces.groups, [&](std::int64_t chunk) {
     const std::int64_t first = pieces.first(chunk), size = pieces.size(chunk);
+    const std::int64_t dy_block = dy.layout.block * lanes, dx_block = dx.layout.block * lanes;
     for (std::int64_t o = 0; o < outputs; o += rows) {
       const int count = static_cast<int>(std::min(rows, outputs - o));
-      for (std::int64_t block = 0; block < blocks(dx.shape); ++block) {
-        const T* d = dy.data + (block * dy.layout.block + o) * lanes;
-        T* out = dx.data + (block * dx.layout.block + first) * lanes;
+      for (std::int64_t s = 0; s < sets.groups; ++s) {
+        const auto backward = k.backward[static_cast<std::size_t>(sets.size(s))];
+        const T* d = dy.data + sets.first(s) * dy_block + o * lanes;
+        T* out = dx.data + sets.first(s) * dx_block + first * lanes;
         if (runs.runs == 1)
-          k.backward(w + o * depth + first, depth, count, d, size, runs.step, out, add || o > 0);
+          backward(w + o * depth + first, depth, count, d, dy_block, size, runs.step, out, dx_block,
+                   add || o > 0);
         else
           for (std::int64_t r = 0; r < size; ++r)
-            k.backward(w + o * depth + (first + r) * runs.length, depth, count, d, runs.length, runs.step,
-                       out + r * lanes, add || o > 0);
+            backward(w + o * depth + (first + r) * runs.length, depth, count, d, dy_block, runs.length,
+                     runs.step, out + r * lanes, dx_block, add || o > 0);
       }
     }
   });

@@ -8,6 +8,9 @@
 // Segments start at multiples of 16 elements; the gaps are zero and stay
 // zero. The buffer is shared by a training net and its test nets. State
 // that is not learned (BatchNorm's averages) lies in a buffer of its own.
+//
+// Weights may be on their way from other ranks while a net computes: whoever asks for values() or edit() waits
+// for all of them, a net for each layer's before that layer.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +39,14 @@ struct StateSegment {
   StatePlan plan;
 };
 
+/// Weights that are on their way.
+class Arrivals {
+ public:
+  virtual ~Arrivals() = default;
+  /// Waits for the elements [first, first + count). Throws CommError.
+  virtual void wait_for(std::size_t first, std::size_t count) = 0;
+};
+
 /// Elements that a segment takes, padding included.
 inline std::size_t padded(std::size_t count) { return (count + 15) / 16 * 16; }
 
@@ -53,11 +64,23 @@ class Parameters {
 
   std::span<const Segment> segments() const { return segments_; }
   std::span<const StateSegment> state_segments() const { return state_segments_; }
-  std::span<const T> values() const { return {values_.data(), size_}; }
+  std::span<const T> values() const {
+    wait_for(0, size_);
+    return {values_.data(), size_};
+  }
   /// The values, for writing. Counts as a change: fetch the span anew for every change.
   std::span<T> edit() {
+    wait_for(0, size_);
     ++version_;
     return {values_.data(), size_};
+  }
+  /// From now on readers wait for these, until they are forgotten.
+  void expect(Arrivals* a) { arrivals_ = a; }
+  void forget(const Arrivals* a) {
+    if (arrivals_ == a) arrivals_ = nullptr;
+  }
+  void wait_for(std::size_t first, std::size_t count) const {
+    if (arrivals_) arrivals_->wait_for(first, count);
   }
   std::uint64_t version() const { return version_; }
   std::span<T> state() { return {state_.data(), state_.size()}; }
@@ -77,6 +100,7 @@ class Parameters {
   std::size_t size_ = 0;
   Buffer<T, B> values_, state_;
   std::uint64_t version_ = 1;
+  Arrivals* arrivals_ = nullptr;
 };
 
 }  // namespace crema

@@ -34,12 +34,7 @@ class Distributed : public Strategy<T, B> {
     comm_.broadcast(r.net.parameters()->edit(), 0);
     for (std::size_t h = 0; h < r.solver.histories(); ++h) comm_.broadcast(r.solver.history(h), 0);
   }
-  void add_up(std::span<Loss> losses) override {
-    numbers_.clear();
-    for (const Loss& l : losses) numbers_.insert(numbers_.end(), {l.sum, l.weight});
-    comm_.all_reduce(std::span<double>(numbers_));
-    for (std::size_t k = 0; k < losses.size(); ++k) losses[k] = {numbers_[2 * k], numbers_[2 * k + 1]};
-  }
+  void add_up(std::span<Loss> losses) override { add_up(losses, 0); }
   /// Ranks that go alone hear of it when they meet.
   Action agree(Action wanted) override {
     wanted_ = std::max(wanted_, wanted);
@@ -54,6 +49,15 @@ class Distributed : public Strategy<T, B> {
   /// What must be equal on all ranks beside the net; a strategy adds its own settings.
   virtual std::string settings() const { return std::string(this->name()); }
 
+  /// The losses and one more number, added over the ranks; returns the number's sum.
+  double add_up(std::span<Loss> losses, double number) {
+    numbers_ = {number};
+    for (const Loss& l : losses) numbers_.insert(numbers_.end(), {l.sum, l.weight});
+    comm_.all_reduce(std::span<double>(numbers_));
+    for (std::size_t k = 0; k < losses.size(); ++k) losses[k] = {numbers_[2 * k + 1], numbers_[2 * k + 2]};
+    return numbers_[0];
+  }
+
   /// Throws Error on every rank when a rank's weights have other bits than rank 0's.
   void check_weights(Replica<T, B>& r) {
     const auto w = r.net.parameters()->values();
@@ -66,6 +70,7 @@ class Distributed : public Strategy<T, B> {
 
   Communicator& comm_;
   bool meets_ = true;  // whether the ranks meet in this step
+  Action wanted_ = Action::none;
 
  private:
   /// The first rank whose number is not rank 0's, or -1; the same answer on all ranks.
@@ -96,7 +101,6 @@ class Distributed : public Strategy<T, B> {
   }
 
   std::vector<double> numbers_;
-  Action wanted_ = Action::none;
 };
 
 }  // namespace crema::inline CREMA_ABI

@@ -7,7 +7,8 @@
 // exact for short shares and ignored labels too. Gradients are gathered into buckets as backward finishes them, from
 // the last layer to the first; each bucket is reduce-scattered while backward goes on, the rank that owns a part
 // updates it, and all-gathers bring the new weights to all: equal weights by construction, and 1/N of the update's
-// work each (reduce-scatter and all-gather move what an all-reduce would).
+// work each (reduce-scatter and all-gather move what an all-reduce would). The next forward goes on meanwhile, and
+// waits for a layer's weights before that layer; the first layers' travel first.
 //
 // bfloat16: gradients travel as bfloat16 with error feedback (Karimireddy et al., "Error feedback fixes SignSGD",
 // ICML 2019): what rounding took away is added to the next step's gradient. It is no part of a snapshot: a job that
@@ -30,18 +31,23 @@ constexpr std::size_t default_bucket_bytes(std::size_t gradient_bytes) {
 }
 
 template <class T, class B>
-class Synchronous final : public Distributed<T, B> {
+class Synchronous final : public Distributed<T, B>, Arrivals {
  public:
   explicit Synchronous(Communicator& comm, SynchronousOptions options = {})
       : Distributed<T, B>(comm), options_(options) {
     if (options.bfloat16 && !std::same_as<T, float>)
       throw SpecError("bfloat16 gradients want a net in float");
   }
+  ~Synchronous() override {
+    if (parameters_) parameters_->forget(this);
+  }
   std::string_view name() const override { return "synchronous"; }
 
   void begin(Replica<T, B>& r) override {
     Distributed<T, B>::begin(r);
     plan_buckets(r);
+    parameters_ = r.net.parameters();
+    parameters_->expect(this);
     if (!options_.bfloat16) return;
     residual_.assign(r.net.gradients().size(), 0);
     half_.resize(r.net.gradients().size());
@@ -50,8 +56,14 @@ class Synchronous final : public Distributed<T, B> {
   void run_step(Replica<T, B>& r) override {
     for (Bucket& b : buckets_) b.waiting = b.segments;
     started_ = 0, replica_ = &r;
-    const auto over_ranks = [this](std::span<Loss> l) { this->add_up(l); };
-    double scale = step_.run(r, over_ranks, sink_);
+    const auto over_ranks = [this](std::span<Loss> l) { this->add_up_and_tell(l); };
+    double scale = 0;
+    try {
+      scale = step_.run(r, over_ranks, sink_);
+    } catch (const DataError&) {  // leaves the weights of the step before
+      wait_for_all();
+      throw;
+    }
     while (started_ < buckets_.size()) start(buckets_[started_]);
     for (Bucket& b : buckets_) {
       this->comm_.wait(b.ticket);
@@ -59,14 +71,24 @@ class Synchronous final : public Distributed<T, B> {
     }
     if (r.solver.clips()) scale *= r.solver.clip_scale(own_sum_of_squares());
     const std::span<T> w = r.net.parameters()->edit();
-    for (Bucket& b : buckets_) {
+    for (std::size_t i = buckets_.size(); i-- > 0;) {
+      Bucket& b = buckets_[i];
       const Part own = own_part(b);
       r.solver.update_part(r.backend, r.net.parameters()->segments(), w, r.net.gradients(),
                            b.first + own.first, own.count, r.iteration, scale);
-      b.ticket = this->comm_.start_all_gather(w.subspan(b.first, b.count));
+      b.ticket = this->comm_.start_all_gather(w.subspan(b.first, b.count), parameters_);
+      b.arriving = true;
     }
-    for (Bucket& b : buckets_) this->comm_.wait(b.ticket);
   }
+
+  /// Told with the losses of the next step, so that no message waits behind the weights.
+  Action agree(Action wanted) override {
+    if (this->ranks() == 1) return wanted;
+    if (replica_->iteration >= replica_->solver.spec().max_iter) return Distributed<T, B>::agree(wanted);
+    this->wanted_ = std::max(this->wanted_, wanted);
+    return std::exchange(heard_, Action::none);
+  }
+  void end(Replica<T, B>&) override { wait_for_all(); }
 
   /// Rank 0 gets the parts of the history that others own; the weights are equal, and that is checked.
   void enter_consensus(Replica<T, B>& r, bool history) override {
@@ -86,6 +108,7 @@ class Synchronous final : public Distributed<T, B> {
   struct Bucket {
     std::size_t first = 0, count = 0;
     int segments = 0, waiting = 0;  // those that get a gradient; those that have not got it in this step
+    bool arriving = false;          // its weights
     Ticket ticket = {};
   };
 
@@ -98,6 +121,22 @@ class Synchronous final : public Distributed<T, B> {
     bool adds() const override { return add; }
     void take(B&, std::size_t first, std::span<const T>) override { owner.take(first); }
   };
+
+  void wait_for(std::size_t first, std::size_t count) override {
+    for (Bucket& b : buckets_) {
+      if (!b.arriving || first >= b.first + b.count || b.first >= first + count) continue;
+      this->comm_.wait(b.ticket);
+      b.arriving = false;
+    }
+  }
+  void wait_for_all() {
+    if (!buckets_.empty()) wait_for(0, buckets_.front().first + buckets_.front().count);
+  }
+  void add_up_and_tell(std::span<Loss> losses) {
+    const double told = this->rank() == 0 ? static_cast<double>(this->wanted_) : 0;
+    heard_ = std::max(heard_, static_cast<Action>(this->add_up(losses, told)));
+    this->wanted_ = Action::none;
+  }
 
   /// Ranges from the end of the buffer to its beginning, as backward finishes them.
   void plan_buckets(Replica<T, B>& r) {
@@ -159,7 +198,9 @@ class Synchronous final : public Distributed<T, B> {
   SynchronousOptions options_;
   GradientStep<T, B> step_;
   Sink sink_{*this};
-  Replica<T, B>* replica_ = nullptr;  // of the step that runs
+  Replica<T, B>* replica_ = nullptr;  // of the last step
+  std::shared_ptr<Parameters<T, B>> parameters_;
+  Action heard_ = Action::none;  // what rank 0's host wants
   std::vector<Bucket> buckets_;
   std::size_t started_ = 0;
   std::vector<T> residual_;

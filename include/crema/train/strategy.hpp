@@ -52,7 +52,7 @@ class Strategy {
   /// Before the first step: all ranks start where rank 0 stands (iteration, weights, history). Throws SpecError
   /// when the ranks do not train the same net in the same way.
   virtual void begin(Replica<T, B>&) {}
-  /// Runs step replica.iteration and changes the weights. Throws DataError, before anything is changed, when
+  /// Runs step replica.iteration and changes the weights, some of which may arrive later. Throws DataError, before anything is changed, when
   /// a loss is no finite number.
   virtual void run_step(Replica<T, B>& replica) = 0;
   /// Between these two the parameters are those that the ranks agree on, for a test or a snapshot; with
@@ -61,7 +61,7 @@ class Strategy {
   virtual void leave_consensus(Replica<T, B>&) {}
   /// Losses added over the ranks.
   virtual void add_up(std::span<Loss>) {}
-  /// What rank 0's host wants, known to all.
+  /// What rank 0's host wants, known to all; with several ranks it may be told a few steps later.
   virtual Action agree(Action wanted) { return wanted; }
   /// After the last step.
   virtual void end(Replica<T, B>&) {}

@@ -53,7 +53,10 @@ class Trainer {
   Ending run();
 
   /// One iteration, without tests and snapshots.
-  void step();
+  void step() {
+    run_step();
+    replica_.net.parameters()->values();  // here, when it returns
+  }
 
   /// Tests every test net from the beginning of its source.
   void test_all();
@@ -74,6 +77,7 @@ class Trainer {
 
   std::int64_t own_samples() const { return replica_.source.batch() * spec_.iter_size; }
   Ending run_all();
+  void run_step();
   static const SolverSpec& checked(const SolverSpec& s);
   bool snapshots() const {  // a solver without a prefix was written in C++, by a host that keeps its weights
     return !options_.snapshot_prefix.empty() && (spec_.snapshot > 0 || spec_.snapshot_after_train);
@@ -157,7 +161,7 @@ Ending Trainer<T, B>::run_all() {
     if (spec_.test_interval > 0 && iteration() % spec_.test_interval == 0 &&
         (iteration() > 0 || spec_.test_initialization))
       test_all();
-    step();
+    run_step();
     const Action action = strategy_->agree(options_.after_step ? options_.after_step() : Action::none);
     stop = action == Action::stop;
     if (action == Action::snapshot || due(spec_.snapshot)) snapshot();
@@ -168,7 +172,7 @@ Ending Trainer<T, B>::run_all() {
 }
 
 template <class T, class B>
-void Trainer<T, B>::step() {
+void Trainer<T, B>::run_step() {
   strategy_->run_step(replica_);
   const double now = objective(replica_.net.outputs(), std::span<const Loss>(replica_.losses));
   const std::vector<OutputValue> values = output_values(replica_.net, replica_.losses);

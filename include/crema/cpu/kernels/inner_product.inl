@@ -30,48 +30,54 @@ void inner_product_tile(const T* w, std::int64_t k, const InputRuns& in, const T
     for (int c = 0; c < C; ++c) store(y + c / L * y_block + i * 16 + c % L * n, acc[i][c]);
 }
 
-template <class T, int R>
+template <class T, int R, int N>
 inline CREMA_ALWAYS_INLINE void inner_product_lines(const T* w, std::int64_t k, int n, const T* dy,
-                                                    std::int64_t step, T* dx, bool add) {
-  constexpr int L = V<T>::line, width = V<T>::n;
-  vec<T> acc[R][L];
+                                                    std::int64_t dy_block, std::int64_t step, T* dx,
+                                                    std::int64_t dx_block, bool add) {
+  constexpr int L = V<T>::line, width = V<T>::n, C = N * L;
+  vec<T> acc[R][C];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 16
-    for (int l = 0; l < L; ++l) acc[i][l] = add ? load(dx + i * step + l * width) : vec<T>{};
+    for (int c = 0; c < C; ++c)
+      acc[i][c] = add ? load(dx + i * step + c / L * dx_block + c % L * width) : vec<T>{};
   for (int o = 0; o < n; ++o, w += k, dy += 16) {
-    vec<T> d[L];
+    __builtin_prefetch(w + n * k);
+    vec<T> d[C];
 #pragma GCC unroll 16
-    for (int l = 0; l < L; ++l) d[l] = load(dy + l * width);
+    for (int c = 0; c < C; ++c) d[c] = load(dy + c / L * dy_block + c % L * width);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       const vec<T> weight = set(w[i]);
 #pragma GCC unroll 16
-      for (int l = 0; l < L; ++l) acc[i][l] += weight * d[l];
+      for (int c = 0; c < C; ++c) acc[i][c] += weight * d[c];
     }
   }
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 16
-    for (int l = 0; l < L; ++l) store(dx + i * step + l * width, acc[i][l]);
+    for (int c = 0; c < C; ++c) store(dx + i * step + c / L * dx_block + c % L * width, acc[i][c]);
 }
 
-/// Lines of dx that one pass over 16 outputs keeps in registers.
-template <class T>
-inline constexpr int data_lines = registers == 32   ? 16 / V<T>::line
+/// Lines of dx that one pass over the outputs keeps in registers, of each of N blocks.
+template <class T, int N>
+inline constexpr int data_lines = registers == 32   ? (N == 3 ? 8 : 16 / N) / V<T>::line
                                   : V<T>::line == 2 ? 4
                                   : V<T>::line == 4 ? 2
                                                     : 1;
 
-template <class T>
-void inner_product_backward(const T* w, std::int64_t k, int n, const T* dy, std::int64_t count,
-                            std::int64_t step, T* dx, bool add) {
-  constexpr int R = data_lines<T>;
+template <class T, int N>
+void inner_product_backward(const T* w, std::int64_t k, int n, const T* dy, std::int64_t dy_block,
+                            std::int64_t count, std::int64_t step, T* dx, std::int64_t dx_block, bool add) {
+  constexpr int R = data_lines<T, N>;
   std::int64_t i = 0;
-  for (; i + R <= count; i += R) inner_product_lines<T, R>(w + i, k, n, dy, step, dx + i * step, add);
+  for (; i + R <= count; i += R)
+    inner_product_lines<T, R, N>(w + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
   if constexpr (R >= 8)
-    for (; i + 4 <= count; i += 4) inner_product_lines<T, 4>(w + i, k, n, dy, step, dx + i * step, add);
-  for (; i < count; ++i) inner_product_lines<T, 1>(w + i, k, n, dy, step, dx + i * step, add);
+    for (; i + 4 <= count; i += 4)
+      inner_product_lines<T, 4, N>(w + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
+  for (; i < count; ++i)
+    inner_product_lines<T, 1, N>(w + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
 }
 
 template <class T, int N, int... R>
@@ -89,6 +95,10 @@ constexpr InnerProductKernels<T> make_table(std::type_identity<InnerProductKerne
     add_inner_products<T, 2>(k, std::make_integer_sequence<int, rows>());
     add_inner_products<T, 3>(k, std::make_integer_sequence<int, rows>());
   }
-  k.backward = &inner_product_backward<T>;
+  k.backward[1] = &inner_product_backward<T, 1>;
+  if constexpr (registers == 32 && line == 1) {
+    k.backward[2] = &inner_product_backward<T, 2>;
+    k.backward[3] = &inner_product_backward<T, 3>;
+  }
   return k;
 }

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gradients of a convolution's weights and bias; cpu/convolution.hpp is the header to include.
+//
+// In native order lanes are images: a tile of output x input channels is a set of dot products over pixels and
+// images. A task passes all its tiles over a stretch of pixels while they are in cache, then goes on to the next.
+#pragma once
+
+#include "crema/cpu/convolution.hpp"
+
+namespace crema::inline CREMA_ABI {
+
+namespace detail {
+
+/// The tiling of a weight gradient: the pair of tile sides
+/// that the kernels have with the least work, loads counted.
+inline std::pair<int, int> gradient_tile(int outputs, int inputs, int area, int max_b) {
+  std::pair<int, int> best{1, 1};
+  double least = 1e300;
+  for (int b = 1; b <= std::min(max_b, inputs); ++b)
+    for (int a = 1; a <= std::min({area > 8 ? 8 : 2, outputs, area / b}); ++a) {
+      double work = 0;
+      for (const int i : near_equal(outputs, a))
+        for (const int j : near_equal(inputs, b)) work += std::max(i * j, i + j) + 2;
+      if (work < least) least = work, best = {a, b};
+    }
+  return best;
+}
+
+/// The output columns whose tap k lies inside the image.
+inline std::pair<int, int> inside(const WindowAxis& a, int k) {
+  int lo = 0, hi = a.out;
+  while (lo < hi && lo * a.stride - a.pad + k * a.dilation < 0) ++lo;
+  while (hi > lo && (hi - 1) * a.stride - a.pad + k * a.dilation >= a.in) --hi;
+  return {lo, hi};
+}
+
+/// Tasks as large as cache and stack allow, so that data is read few times, but some for every thread. How they are
+/// cut changes no sum.
+template <class T>
+void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
+  const auto& sets = p.gradient_columns;
+  const auto set = [&](int i) -> const std::vector<GradientColumn>& {
+    return sets[static_cast<std::size_t>(i)];
+  };
+  const int n = static_cast<int>(sets.size()), rows = static_cast<int>(p.gradient_rows.size()) - 1,
+            kernel = p.geometry.y.kernel;
+  int widest = 1, columns = 1;
+  for (int i = 0; i < n; ++i) {
+    columns = std::max(columns, static_cast<int>(set(i).size()));
+    for (const GradientColumn& c : set(i)) widest = std::max(widest, c.hi - c.lo);
+  }
+  p.gradient_rows_at_once = std::clamp(gradient_pixels / widest, 1, max_gradient_rows);
+  const auto plan = [&](int most_rows, int most_ky) {
+    p.gradient_tasks.clear();
+    for (int from = 0, to = 0; from < n; from = to) {
+      int tiles = 0, lines = 0;
+      for (; to < n; ++to) {
+        const int t = tiles + static_cast<int>(set(to).size()) * most_ky,
+                  l = lines + set(to).front().count * gradient_pixels;
+        if (to > from && (t > max_gradient_tiles || l > max_gradient_lines)) break;
+        tiles = t, lines = l;
+      }
+      int row = 0;
+      for (const int r : near_equal(rows, std::clamp(max_gradient_tiles / tiles, 1, most_rows))) {
+        int ky = 0;
+        for (const int k : near_equal(kernel, most_ky))
+          p.gradient_tasks.push_back({row, row + r, from, to, ky, ky + k}), ky += k;
+        row += r;
+      }
+    }
+    return p.geometry.groups * static_cast<int>(p.gradient_tasks.size());
+  };
+  int most_rows = std::clamp(max_gradient_lines / (p.gradient_rows[1] * gradient_pixels), 1, rows);
+  int most_ky = std::clamp(max_gradient_tiles / columns, 1, kernel);
+  while (plan(most_rows, most_ky) < 4 * threads && threads > 1 && (most_rows > 1 || most_ky > 1)) {
+    int& most = most_rows > 1 ? most_rows : most_ky;
+    most = (most + 1) / 2;
+  }
+}
+
+/// A long set as several of them: the sums of one set and kernel row must have room.
+inline void add_set(std::vector<std::vector<GradientColumn>>& sets,
+                    const std::vector<GradientColumn>& columns) {
+  constexpr std::size_t most = 64;
+  for (std::size_t i = 0; i < columns.size(); i += most)
+    sets.emplace_back(columns.begin() + static_cast<std::ptrdiff_t>(i),
+                      columns.begin() + static_cast<std::ptrdiff_t>(std::min(i + most, columns.size())));
+}
+
+template <class T>
+void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const ConvolutionKernels<T>& k,
+                          int threads) {
+  const ConvolutionGeometry& g = p.geometry;
+  const int max_b = k.area > 8 ? 6 : 4, channels = g.group_channels();
+  const bool merge =
+      g.groups == 1 && x_pixel == g.channels && g.x.dilation == 1 && channels < 4 && g.x.kernel > 1;
+  const auto set_rows = [&](int most) {
+    p.gradient_rows = {0};
+    for (const int n : near_equal(g.group_outputs(), most))
+      p.gradient_rows.push_back(p.gradient_rows.back() + n);
+  };
+  const auto singles = [&](int first, int count, int skip_lo, int skip_hi, std::vector<GradientColumn>& out) {
+    for (int t = 0; t < g.x.kernel; ++t) {
+      const auto [lo, hi] = inside(g.x, t);
+      const GradientColumn c{t, first, count, lo, hi, false};
+      if (skip_lo >= skip_hi) {
+        if (lo < hi) out.push_back(c);
+        continue;
+      }
+      if (lo < skip_lo) out.push_back(c), out.back().hi = skip_lo;
+      if (skip_hi < hi) out.push_back(c), out.back().lo = skip_hi;
+    }
+  };
+  if (merge) {
+    const int lines = channels * g.x.kernel, lo = inside(g.x, 0).first,
+              hi = inside(g.x, g.x.kernel - 1).second;
+    const auto [a, b] = gradient_tile(g.group_outputs(), lines, k.area, max_b);
+    set_rows(a);
+    int first = 0;
+    if (lo < hi)
+      for (const int n : near_equal(lines, b))
+        p.gradient_columns.push_back({{0, first, n, lo, hi, true}}), first += n;
+    std::vector<GradientColumn> edges;
+    singles(0, channels, lo, hi, edges);
+    add_set(p.gradient_columns, edges);
+  } else {
+    const auto [a, b] = gradient_tile(g.group_outputs(), channels, k.area, max_b);
+    set_rows(a);
+    int first = 0;
+    for (const int n : near_equal(channels, b)) {
+      std::vector<GradientColumn> columns;
+      singles(first, n, 0, 0, columns);
+      add_set(p.gradient_columns, columns);
+      first += n;
+    }
+  }
+  plan_gradient_tasks(p, threads);
+}
+
+/// Calls f(first output channel, how many, column, kernel row) for each tile of a task.
+template <class T, class F>
+void for_each_tile(const CpuConvolutionPlan<T>& p, const GradientTask& t, const F& f) {
+  for (int i = t.set0; i < t.set1; ++i)
+    for (auto r = static_cast<std::size_t>(t.row0); r < static_cast<std::size_t>(t.row1); ++r)
+      for (int ky = t.ky0; ky < t.ky1; ++ky)
+        for (const GradientColumn& c : p.gradient_columns[static_cast<std::size_t>(i)])
+          f(p.gradient_rows[r], p.gradient_rows[r + 1] - p.gradient_rows[r], c, ky);
+}
+
+/// The tiles of a native weight gradient's task, each summed over all images and pixels in order.
+template <class T>
+void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels<T>& k, View<const T, Cpu> x,
+                        View<const T, Cpu> dy, int group, const GradientTask& task, T* dw) {
+  const ConvolutionGeometry& g = p.geometry;
+  const int channels = g.group_channels(), outputs = g.group_outputs(), taps = g.taps();
+  const std::ptrdiff_t dy_step = dy.layout.pixel * lanes, x_step = g.x.stride * x.layout.pixel * lanes;
+  alignas(64) T sums[max_gradient_tiles][32];
+  WeightGradientRow rows[max_gradient_rows];
+  int tile = 0;
+  for_each_tile(p, task, [&](int, int, const GradientColumn&, int) { std::fill_n(sums[tile++], 32, T(0)); });
+  for (std::int64_t block = 0; block < blocks(x.shape); ++block)
+    for (int y0 = 0; y0 < g.y.out; y0 += p.gradient_rows_at_once) {
+      const int y1 = std::min(y0 + p.gradient_rows_at_once, g.y.out);
+      tile = 0;
+      for_each_tile(p, task, [&](int first, int a, const GradientColumn& c, int ky) {
+        const int left = c.lo * g.x.stride - g.x.pad + (c.merged ? 0 : c.tap * g.x.dilation);
+        int n = 0;
+        for (int oy = y0; oy < y1; ++oy) {
+          const int iy = oy * g.y.stride - g.y.pad + ky * g.y.dilation;
+          if (iy < 0 || iy >= g.y.in) continue;
+          rows[n++] = {(block * dy.layout.block + (std::int64_t{oy} * g.x.out + c.lo) * dy.layout.pixel +
+                        std::int64_t{group} * outputs + first) *
+                           lanes,
+                       (block * x.layout.block + (std::int64_t{iy} * g.x.in + left) * x.layout.pixel +
+                        std::int64_t{group} * channels + c.first) *
+                           lanes,
+                       c.hi - c.lo};
+        }
+        if (n > 0)
+          k.dot[static_cast<std::size_t>(a)][static_cast<std::size_t>(c.count)](rows, n, dy.data, x.data,
+                                                                                dy_step, x_step, sums[tile]);
+        ++tile;
+      });
+    }
+  tile = 0;
+  for_each_tile(p, task, [&](int first, int a, const GradientColumn& c, int ky) {
+    for (int o = 0; o < a; ++o)
+      for (int j = 0; j < c.count; ++j) {
+        const int line = c.first + j, channel = c.merged ? line % channels : line,
+                  kx = c.merged ? line / channels : c.tap;
+        dw[((std::int64_t{group} * outputs + first + o) * channels + channel) * taps + ky * g.x.kernel +
+           kx] += sums[tile][o * c.count + j];
+      }
+    ++tile;
+  });
+}
+
+}  // namespace detail
+
+/// dw (+)= the gradient of the weights.
+template <class T>
+void convolution_backward_weights(Cpu& b, const CpuConvolutionPlan<T>& p, View<const T, Cpu> x,
+                                  View<const T, Cpu> dy, T* dw, bool add) {
+  const ConvolutionGeometry& g = p.geometry;
+  const int channels = g.group_channels(), taps = g.taps();
+  const std::int64_t per_output = std::int64_t{channels} * taps;
+  if (!add) std::fill(dw, dw + g.outputs * per_output, T(0));
+  if (p.order == Order::native) {
+    const auto& k = b.kernels<ConvolutionKernels<T>>();
+    const auto n = static_cast<std::int64_t>(p.gradient_tasks.size());
+    b.parallel(g.groups * n, [&](std::int64_t chunk) {
+      detail::sum_gradient_tiles(p, k, x, dy, static_cast<int>(chunk / n),
+                                 p.gradient_tasks[static_cast<std::size_t>(chunk % n)], dw);
+    });
+    return;
+  }
+  const std::int64_t in_plane = std::int64_t{g.y.in} * g.x.in, out_plane = std::int64_t{g.y.out} * g.x.out;
+  b.parallel(g.outputs, [&](std::int64_t o) {
+    for (int c = 0; c < channels; ++c)
+      for (int ky = 0; ky < g.y.kernel; ++ky)
+        for (int kx = 0; kx < g.x.kernel; ++kx) {
+          T s = 0;
+          const auto [lo, hi] = detail::inside(g.x, kx);
+          for (std::int64_t n = 0; n < x.shape[0]; ++n)
+            for (int oy = 0; oy < g.y.out; ++oy) {
+              const int iy = oy * g.y.stride - g.y.pad + ky * g.y.dilation;
+              if (iy < 0 || iy >= g.y.in) continue;
+              const T* in = x.data + (n * g.channels + o / g.group_outputs() * channels + c) * in_plane +
+                            std::int64_t{iy} * g.x.in;
+              const T* d = dy.data + (n * g.outputs + o) * out_plane + std::int64_t{oy} * g.x.out;
+              for (int ox = lo; ox < hi; ++ox) s += d[ox] * in[ox * g.x.stride - g.x.pad + kx * g.x.dilation];
+            }
+          dw[o * per_output + std::int64_t{c} * taps + ky * g.x.kernel + kx] += s;
+        }
+  });
+}
+
+/// db (+)= the gradient of the bias: the sum of dy over images and pixels.
+template <class T>
+void convolution_backward_bias(Cpu& b, View<const T, Cpu> dy, T* db, bool add) {
+  const std::int64_t n = channels(dy.shape), pixels = height(dy.shape) * width(dy.shape);
+  if (!add) std::fill(db, db + n, T(0));
+  if (dy.layout.order == Order::native) {
+    const auto& k = b.kernels<ConvolutionKernels<T>>();
+    b.parallel((n + 7) / 8, [&](std::int64_t chunk) {
+      for (std::int64_t block = 0; block < blocks(dy.shape); ++block)
+        k.line_sums(dy.data + (block * dy.layout.block + chunk * 8) * lanes, pixels, dy.layout.pixel * lanes,
+                    static_cast<int>(std::min<std::int64_t>(8, n - chunk * 8)), db + chunk * 8);
+    });
+    return;
+  }
+  b.parallel(n, [&](std::int64_t c) {
+    T s = 0;
+    for (std::int64_t i = 0; i < dy.shape[0]; ++i)
+      for (std::int64_t q = 0; q < pixels; ++q) s += dy.data[(i * n + c) * pixels + q];
+    db[c] += s;
+  });
+}
+
+}  // namespace crema
