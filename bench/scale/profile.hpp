@@ -63,14 +63,14 @@ struct Bench {
   Bench(const std::string& file, std::int64_t batch, int threads)
       : cpu({.threads = threads}),
         net(cpu, crema::read_net(file), crema::all_layers<float, crema::Cpu>(), {.seed = 1}),
-        solver(crema::make_solver<float, crema::Cpu>(cpu,
-                                                     {.base_lr = 1e-4f,
-                                                      .lr_policy = "fixed",
-                                                      .max_iter = 1 << 30,
-                                                      .momentum = 0.9f,
-                                                      .weight_decay = 5e-4f},
-                                                     *net.parameters())),
+        solver(crema::make_solver<float, crema::Cpu>(cpu, spec(), *net.parameters())),
         source(net, batch) {}
+
+  static crema::SolverSpec spec() {
+    crema::SolverSpec s;
+    s.base_lr = 1e-4f, s.lr_policy = "fixed", s.momentum = 0.9f, s.weight_decay = 5e-4f, s.max_iter = 1 << 30;
+    return s;
+  }
 
   crema::Cpu cpu;
   crema::Net<float, crema::Cpu> net;
