@@ -4,10 +4,11 @@
 
     run.py [--compiler g++] [--rounds 3]
 
-The least of the rounds; rounds go through all files in turn. Extra: over the header named. The budgets are docs/design.md's, in
-seconds of g++ 12; `of the reference` compares machines.
+The least of the rounds; rounds go through all files in turn. Extra: over the headers named in the row above of that kind: a layer
+over net.hpp, net.hpp over the standard headers that it and its own name (std::shared_ptr and std::string alone are 0.4 to
+0.6). The budgets are seconds of g++ 12; `of the reference` compares machines.
 """
-import argparse, os, resource, subprocess, tempfile
+import argparse, os, re, resource, subprocess, tempfile
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
@@ -19,13 +20,22 @@ template crema::Registry<float, crema::Cpu> crema::all_layers<float, crema::Cpu>
 """
 
 
+def standard_headers(source):
+    """What the source and all of crema's headers behind it include of the standard library."""
+    seen = subprocess.run(["g++", "-std=c++20", f"-I{root / 'include'}", "-MM", "-x", "c++", "-"], input=source, capture_output=True, text=True, check=True)
+    own = [Path(w) for w in seen.stdout.split() if w.endswith((".hpp", ".inl"))]
+    names = {h for p in own for h in re.findall(r"^#include <(\w+)>", p.read_text(), re.M)}
+    return "".join(f"#include <{h}>\n" for h in sorted(names))
+
+
 def files():
     """Name, source, whether it is compiled against crema::compiled, budget, and what it is over."""
     hello = (root / "examples" / "hello" / "main.cpp").read_text()
     yield "reference", (here / "reference.cpp").read_text(), False, None, None
     yield "hello, header-only", hello, False, 8, None
     yield "hello, crema::compiled", hello, True, 2, None
-    yield "net.hpp: core, spec and net", NET, False, 0.6, None
+    yield "standard headers of net.hpp", standard_headers(NET), False, None, None
+    yield "net.hpp: core, spec and net", NET, False, 0.6, "standard headers of net.hpp"
     for path in sorted((root / "include" / "crema" / "layers").glob("*.hpp")):
         if path.stem != "all":
             yield f"layers/{path.name}", NET + f"#include <crema/layers/{path.name}>\n", False, 0.15, "net.hpp: core, spec and net"
