@@ -6,6 +6,19 @@ struct Narrow {
   typedef I type __attribute__((vector_size(V<T>::n * sizeof(I)), may_alias));
 };
 
+/// Lanes of I as lanes of W, by doubling: g++ 12 takes wider steps element by element.
+template <class W, class I, class N>
+inline CREMA_ALWAYS_INLINE auto widen(N v) {
+  if constexpr (sizeof(I) == sizeof(W)) {
+    return v;
+  } else {
+    using Next = std::conditional_t<sizeof(I) == 1, std::uint16_t,
+                                    std::conditional_t<sizeof(I) == 2, std::int32_t, std::int64_t>>;
+    typedef Next Wide __attribute__((vector_size(sizeof(N) * 2)));
+    return widen<W, Next>(__builtin_convertvector(v, Wide));
+  }
+}
+
 template <class T, class I>
 void pool_max(const T* x, int rows, int columns, std::ptrdiff_t row, std::ptrdiff_t column, int tap,
               int tap_row, std::int64_t channels, T* y, I* index) {
@@ -36,7 +49,7 @@ void pool_max_backward(const PoolSource<T, I>* s, int count, std::int64_t channe
     for (int k = 0; k < count; ++k) {
       N narrow;
       __builtin_memcpy(&narrow, s[k].index + i, sizeof narrow);
-      const ivec<T> where = __builtin_convertvector(narrow, ivec<T>);
+      const ivec<T> where = (ivec<T>)widen<typename V<T>::integer, I>(narrow);
       acc += where == iset<T>(s[k].tap) ? load(s[k].dy + i) : vec<T>{};
     }
     store(dx + i, acc);
