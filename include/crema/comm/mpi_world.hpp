@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MpiWorld: a World whose communicator is MPI's. Two ways into it:
 //
+//   prepare_mpi();
 //   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);     // under mpirun: the host has initialised MPI
 //   MpiWorld world(MPI_COMM_WORLD);
 //
@@ -18,7 +19,6 @@
 
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <stdlib.h>
 
 #include "crema/comm/mpi.hpp"
 #include "crema/comm/pmi.hpp"
@@ -242,6 +242,7 @@ class MpiWorld {
     } else {
       relay_ = std::make_unique<detail::PmiRelay>(std::move(own), std::move(links[0]));
     }
+    prepare_mpi();
     ::setenv("PMI_FD", cat(client_.get()).c_str(), 1);
     ::setenv("PMI_RANK", cat(o.rank).c_str(), 1);
     ::setenv("PMI_SIZE", cat(o.size).c_str(), 1);

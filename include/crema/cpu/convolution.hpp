@@ -233,4 +233,5 @@ struct CpuConvolutionPlan {
 
 }  // namespace crema
 
+#include "crema/cpu/convolution_gradient.hpp"
 #include "crema/cpu/convolution_ops.hpp"

@@ -2,11 +2,15 @@
 // The ops of cpu/convolution.hpp, which is the header to include.
 #pragma once
 
-#include "crema/cpu/convolution_gradient.hpp"
+#include "crema/cpu/convolution.hpp"
 
 namespace crema::inline CREMA_ABI {
 
 namespace detail {
+
+template <class T>
+void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const ConvolutionKernels<T>& k,
+                          int threads);  // convolution_gradient.hpp
 
 /// Weights in the tiles' order: [group][tile][tap][channel][row of the tile]. `row(g, i)` and `element(g, i,
 /// c, t)` say which weight that is.
