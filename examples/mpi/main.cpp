@@ -103,7 +103,6 @@ int run(int argc, char** argv) {
     return 0;
   }
   int level = 0;
-  prepare_mpi();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   {
     MpiWorld world(MPI_COMM_WORLD, o);

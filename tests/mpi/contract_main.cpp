@@ -153,7 +153,6 @@ int main(int argc, char** argv) {
       return bad;
     }
     int level = 0;
-    prepare_mpi();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     const int bad = run_contract();
     MPI_Finalize();

@@ -12,7 +12,7 @@
 // touches data. After a failure MPI may still own the memory of what was started: `keep` owners are then kept until
 // the process ends, and other memory has to live as long.
 //
-// MPI has to be initialised, after prepare_mpi(), with MPI_THREAD_FUNNELED at least, and then used on that main thread only; on another
+// MPI has to be initialised with MPI_THREAD_FUNNELED at least, and then used on that main thread only; on another
 // thread MPI_THREAD_SERIALIZED is needed, and nobody else may call MPI at the same time.
 #pragma once
 
@@ -23,7 +23,6 @@
 #define OMPI_SKIP_MPICXX 1
 #endif
 #include <mpi.h>
-#include <stdlib.h>
 
 #include <cstring>
 #include <deque>
@@ -58,10 +57,6 @@ void reduce_bfloat16(void* in, void* in_out, int* n, MPI_Datatype*) {
 }
 
 }  // namespace detail
-
-/// To be called before MPI_Init: lets a process outlive its peers. MPICH's UCX would read the memory of ranks on the
-/// same host while they run (cma), and end a process whose peer is gone meanwhile. What the user has set stays.
-inline void prepare_mpi() { ::setenv("UCX_TLS", "^cma", 0); }
 
 class MpiCommunicator final : public WorldCommunicator {
  public:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // MpiWorld: a World whose communicator is MPI's. Two ways into it:
 //
-//   prepare_mpi();
 //   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);     // under mpirun: the host has initialised MPI
 //   MpiWorld world(MPI_COMM_WORLD);
 //
@@ -19,6 +18,9 @@
 
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <stdlib.h>
+
+#include <algorithm>
 
 #include "crema/comm/mpi.hpp"
 #include "crema/comm/pmi.hpp"
@@ -242,12 +244,21 @@ class MpiWorld {
     } else {
       relay_ = std::make_unique<detail::PmiRelay>(std::move(own), std::move(links[0]));
     }
-    prepare_mpi();
     ::setenv("PMI_FD", cat(client_.get()).c_str(), 1);
     ::setenv("PMI_RANK", cat(o.rank).c_str(), 1);
     ::setenv("PMI_SIZE", cat(o.size).c_str(), 1);
     // MPICH's shared-memory segments outlive a process that is killed; UCX's own are as fast.
     ::setenv("MPIR_CVAR_NOLOCAL", "1", 0);
+    // UCX may read a rank's memory while that rank computes (cma), and ends its own process when the rank is killed
+    // meanwhile. On one host messages of any size are copied instead. Between hosts that would cost RDMA, so cma
+    // alone goes; without it MPI_Finalize takes seconds now and then, but there leave() does without it.
+    const std::vector<std::string>& hosts = world_->hosts();
+    std::uint8_t apart[] = {o.rank == 0 && std::count(hosts.begin(), hosts.end(), hosts[0]) < o.size};
+    world_->communicator().broadcast(std::span<std::uint8_t>(apart), 0);
+    if (apart[0])
+      ::setenv("UCX_TLS", "^cma", 0);
+    else
+      ::setenv("UCX_RNDV_THRESH", "inf", 0);
     // One interface: the one of `listen`, or that which the world itself goes through. UCX would try all of them.
     detail::Interface i;
     if (o.rank != 0 && !o.listen.empty()) i = detail::find_interface(detail::host_of(o.listen));
