@@ -60,8 +60,10 @@ class Synchronous final : public Distributed<T, B>, Arrivals {
     double scale = 0;
     try {
       scale = step_.run(r, over_ranks, sink_);
-    } catch (const DataError&) {  // leaves the weights of the step before
-      wait_for_all();
+    } catch (const CommError&) {
+      throw;
+    } catch (...) {
+      settle();
       throw;
     }
     while (started_ < buckets_.size()) start(buckets_[started_]);
@@ -131,6 +133,13 @@ class Synchronous final : public Distributed<T, B>, Arrivals {
   }
   void wait_for_all() {
     if (!buckets_.empty()) wait_for(0, buckets_.front().first + buckets_.front().count);
+  }
+  /// Whoever reads the weights after a step that failed for another reason finds those of the step before.
+  void settle() {
+    try {
+      wait_for_all();
+    } catch (const CommError&) {  // the first failure is the one to tell
+    }
   }
   void add_up_and_tell(std::span<Loss> losses) {
     const double told = this->rank() == 0 ? static_cast<double>(this->wanted_) : 0;
