@@ -5,8 +5,7 @@
     run.py [--compiler g++] [--rounds 3]
 
 The least of the rounds; rounds go through all files in turn. Extra: over the headers named in the row above of that kind: a layer
-over net.hpp, net.hpp over the standard headers that it and its own name (std::shared_ptr and std::string alone are 0.4 to
-0.6). The budgets are seconds of g++ 12; `of the reference` compares machines.
+over net.hpp, net.hpp over the standard headers that it and its own name (<memory> alone is 0.4). The budgets are seconds of g++ 12; `of the reference` compares machines.
 """
 import argparse, os, re, resource, subprocess, tempfile
 from pathlib import Path

@@ -293,13 +293,13 @@ template <class T, class B>
 std::span<const Loss> Net<T, B>::forward(const Step& step, int first, int last) {
   for (int i = first; i < last; ++i) {
     Node& n = node(i);
+    for (const int p : layer(i).params) {  // a failure here is no layer's
+      const Segment& s =
+          parameters_->segments()[static_cast<std::size_t>(segment_of_[static_cast<std::size_t>(p)])];
+      parameters_->wait_for(s.offset, s.count);
+    }
     try {
       if (step.cancel) step.cancel->check();
-      for (const int p : layer(i).params) {
-        const Segment& s =
-            parameters_->segments()[static_cast<std::size_t>(segment_of_[static_cast<std::size_t>(p)])];
-        parameters_->wait_for(s.offset, s.count);
-      }
       n.layer->forward(backend_, {n.bottom, n.params, parameters_->version(), n.top, n.state, n.workspace,
                                   scratchpad_, step, n.loss});
     } catch (Error& e) {
