@@ -36,29 +36,58 @@ install_packages() {
   $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${need[@]}" > /dev/null
 }
 
-# suite FOLDER [CTEST OPTIONS] -- CMAKE OPTIONS: configures, builds and runs ctest in one folder.
+# What each build is configured with.
+declare -A options=(
+  [release]="-DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON"
+  [asan]="-DCMAKE_BUILD_TYPE=None -DCREMA_SANITIZE=address,undefined"
+  [tsan]="-DCMAKE_BUILD_TYPE=None -DCREMA_SANITIZE=thread -DCREMA_BUILD_EXAMPLES=OFF"
+  [clang]="-DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON -DCMAKE_CXX_COMPILER=clang++-14"
+  [cuda]="-DCREMA_BUILD_CUDA=ON -DCREMA_BUILD_EXAMPLES=OFF"
+)
+declare -A targets=([cuda]="test_cuda" [tsan]="test_core test_data test_net test_comm test_parallel")
+
+# compile NAME: configures and builds one of them; what it said is in $build/NAME.log.
+compile() {
+  local flags toolkit target
+  read -ra flags <<< "${options[$1]}"
+  case $1 in
+    asan | tsan) flags+=("-DCMAKE_CXX_FLAGS=-O1 -g1") ;;
+    cuda)  # it has to compile and link where there is no GPU too
+      toolkit=$(bash tests/cuda/toolkit.sh "$build/cuda_toolkit" | tail -n 1) && toolkit=$(realpath "$toolkit") || return 1
+      flags+=("-DCMAKE_CUDA_COMPILER=$toolkit/bin/nvcc" "-DCUDAToolkit_ROOT=$toolkit") ;;
+  esac
+  read -ra target <<< "${targets[$1]:-all}"
+  { cmake -S . -B "$build/$1" -G Ninja "${flags[@]}" && cmake --build "$build/$1" -j 2 --target "${target[@]}"; } > "$build/$1.log" 2>&1
+}
+
+# compile_others: all builds but the first, one after the other; the exit status of each comes to $build/NAME.built.
+compile_others() {
+  local name start
+  for name in asan tsan clang cuda; do
+    start=$SECONDS
+    compile "$name"
+    echo "$? $((SECONDS - start))" > "$build/$name.built"
+  done
+}
+
+# suite NAME [CTEST OPTIONS]: waits for the build, then runs its tests.
 suite() {
-  local folder=$1 tests=()
+  local name=$1 built out status total bad
   shift
-  while [ $# -gt 0 ] && [ "$1" != -- ]; do tests+=("$1"); shift; done
-  [ $# -gt 0 ] && shift
-  cmake -S . -B "$folder" -G Ninja "$@" > "$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
-  nice cmake --build "$folder" -j 2 ${target:+--target "$target"} > "$folder.log" 2>&1 || { grep -E 'error|warning|FAILED' -A 5 "$folder.log" | head -n 80; return 1; }
-  local out status
-  out=$(ctest --test-dir "$folder" --output-on-failure "${tests[@]}" < /dev/null 2>&1)
+  until [ -e "$build/$name.built" ]; do sleep 1; done
+  read -r built _ < "$build/$name.built"
+  [ "$built" = 0 ] || { grep -E 'error|warning|FAILED' -i -A 5 "$build/$name.log" | head -n 80; return 1; }
+  out=$(ctest --test-dir "$build/$name" --output-on-failure "$@" < /dev/null 2>&1)
   status=$?
   printf '%s\n' "$out"
-  local total bad
   read -r bad total < <(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' <<< "$out" | tail -n 1)
   passed=$((passed + ${total:-0} - ${bad:-0}))
   return $status
 }
 
-# CUDA's code has to compile and link where there is no GPU too; its tests are then skipped.
-cuda() {
-  local root
-  root=$(bash tests/cuda/toolkit.sh "$build/cuda_toolkit" | tail -n 1) && root=$(realpath "$root") || return 1
-  target=test_cuda suite "$build/cuda" -L cuda -- -DCREMA_BUILD_CUDA=ON -DCREMA_BUILD_EXAMPLES=OFF -DCMAKE_CUDA_COMPILER="$root/bin/nvcc" -DCUDAToolkit_ROOT="$root"
+compile_first() {
+  compile release
+  echo "$? 0" > "$build/release.built"
 }
 
 # The first thing that a new user types, to its end: at least 90 % of the 10,000 test images.
@@ -81,18 +110,32 @@ spark() {
 }
 
 mkdir -p "$build"
+if [ "${1:-}" = --compile-others ]; then  # of the run that has started this one
+  compile_others
+  exit
+fi
+rm -f "$build"/*.built
 part "packages" install_packages
-part "g++, all tests" suite "$build/release" -- -DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON
+part "g++, build" compile_first
+if [ $quick = no ]; then  # tests often wait: the other builds go on meanwhile, at the lowest priority
+  setsid nice -n 19 bash tests/run.sh --compile-others &
+  trap 'kill -- -'$!' 2> /dev/null' EXIT
+fi
+part "g++, all tests" suite release
 if [ $quick = no ]; then
   part "quickstart" quickstart
   part "Spark" spark
-  part "ASan and UBSan" suite "$build/asan" -LE slow -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=address,undefined
-  part "TSan" suite "$build/tsan" -R "core|data|net|comm|parallel" -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=thread
-  part "CUDA: compile and link" cuda
-  part "clang, all tests" suite "$build/clang" -LE slow -- -DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON -DCMAKE_CXX_COMPILER=clang++-14
+  part "ASan and UBSan" suite asan -LE slow
+  part "TSan" suite tsan -R '^(core|data|net|comm|parallel)$'
+  part "clang, all tests" suite clang -LE slow
+  part "CUDA: compile and link" suite cuda -L cuda
 fi
 
 printf '\nminutes of each part:\n'
 for i in "${!part_names[@]}"; do printf '  %5s  %s\n' "${part_minutes[$i]}" "${part_names[$i]}"; done
+for name in asan tsan clang cuda; do
+  [ ! -e "$build/$name.built" ] || awk -v name="$name" '{ printf "  %5.1f  build of %s, in the background\n", $2 / 60, name }' "$build/$name.built"
+done
+printf '  %5.1f  in all\n' "$(awk "BEGIN { print $SECONDS / 60 }")"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
