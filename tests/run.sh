@@ -86,7 +86,7 @@ part "g++, all tests" suite "$build/release" -- -DCMAKE_BUILD_TYPE=Release -DCRE
 if [ $quick = no ]; then
   part "quickstart" quickstart
   part "Spark" spark
-  part "ASan and UBSan" suite "$build/asan" -LE slow -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=address,undefined
+  UBSAN_OPTIONS=halt_on_error=1 part "ASan and UBSan" suite "$build/asan" -LE slow -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=address,undefined
   part "TSan" suite "$build/tsan" -R "core|data|net|comm|parallel" -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DCREMA_SANITIZE=thread
   part "CUDA: compile and link" cuda
   part "clang, all tests" suite "$build/clang" -LE slow -- -DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON -DCMAKE_CXX_COMPILER=clang++-14
