@@ -232,6 +232,14 @@ def kill_executor(case):
     case.random.choice(executors()).kill()
 
 
+def stop_executor(case):
+    """Its engine lives on, and ends for want of a host; the executor is missed by its heartbeat, and Spark ends it."""
+    case.says = rf"{LOST}: it has sent no heartbeat|rank \d(: its host has said nothing for {SILENCE} s| did not)"
+    stopped = case.random.choice(executors())
+    stopped.signal(signal.SIGSTOP)
+    case.afterwards = lambda: until(lambda: not stopped.alive, SILENCE + DEADLINE + MARGIN, "the stopped executor has ended")
+
+
 def kill_worker(case):
     case.says = LOST
     parents = {p.parent for p in executors()}
@@ -316,6 +324,7 @@ def cases(moments):
         yield Case("kill -9 engine", when, kill)
         yield Case("kill -9 executor", when, kill_executor)
         yield Case("SIGSTOP", when, stop)
+        yield Case("SIGSTOP of an executor", when, stop_executor)
         yield Case("cancelled", when, cancel, ending="cancelled")
         if when == "start":
             yield from wrongly_started()
