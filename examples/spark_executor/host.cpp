@@ -86,13 +86,11 @@ void Host::on_silence(std::function<void(const std::string& why)> told) {
 void Host::watch() {
   constexpr int turn_ms = 250;
   std::string bytes;
-  bool answers =
-      false;  // a host that has said `alive` gets it in answer alone: nobody empties a stopped one's pipe
   for (int quiet = 0;;) {  // turns, so that a process that was stopped itself does not blame the host
     pollfd in{STDIN_FILENO, POLLIN, 0};
     const int ready = poll(&in, 1, turn_ms);
     if (getppid() != parent_) end();
-    if (ready == 0 && answers && ++quiet * turn_ms > silence_ * 1000)
+    if (ready == 0 && answers_ && ++quiet * turn_ms > silence_ * 1000)
       end(cat("its host has said nothing for ", silence_.load(), " s: it is stopped, or its machine is"));
     if (ready > 0) {
       char chunk[4096];
@@ -102,18 +100,19 @@ void Host::watch() {
       quiet = 0;
       take(bytes);
     }
-    answers = answers || asked_;
-    if (std::exchange(asked_, false) || (ready == 0 && !answers)) say(Json().add("event", "alive"));
+    // A host that has said `alive` gets it in answer alone: nobody empties the pipe of one that is stopped.
+    if (std::exchange(asked_, false) || (ready == 0 && !answers_)) say(Json().add("event", "alive"));
   }
 }
 
 void Host::take(std::string& bytes) {
   for (std::size_t end; (end = bytes.find('\n')) != std::string::npos; bytes.erase(0, end + 1)) {
     const std::lock_guard lock(mutex_);
+    ++heard_;
     if (bytes.compare(0, end, "stop") == 0)
       stop_ = true;
     else if (bytes.compare(0, end, "alive") == 0)
-      asked_ = true;
+      asked_ = answers_ = true;
     else
       lines_.push_back(bytes.substr(0, end));
     arrived_.notify_all();
@@ -121,7 +120,9 @@ void Host::take(std::string& bytes) {
 }
 
 void Host::exit(int status) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  if (status != Exit::done && answers_)
+    arrived_.wait(lock, [this, heard = heard_] { return heard_ != heard; });
   _exit(status);
 }
 

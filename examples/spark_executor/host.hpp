@@ -52,7 +52,8 @@ class Host {
   void allow_silence(double seconds) { silence_ = seconds; }
   /// Who hears why when it was silent for longer; {} for nobody.
   void on_silence(std::function<void(const std::string& why)> told);
-  /// Ends the process, unless the watch is about to.
+  /// Ends the process, unless the watch is about to. After a failure it first waits for a word of a host that says
+  /// `alive`: one that is stopped would not remove the folders.
   [[noreturn]] void exit(int status);
 
  private:
@@ -62,7 +63,9 @@ class Host {
   [[noreturn]] void end(const std::string& why = {});
 
   int out_, parent_;
-  bool asked_ = false;  // the watch's: whether a line `alive` is to be answered
+  bool asked_ = false;      // the watch's: whether a line `alive` is to be answered
+  bool answers_ = false;    // whether one has ever come
+  std::int64_t heard_ = 0;  // lines
   std::atomic<double> silence_ = 10;
   std::function<void(const std::string&)> told_;
   std::vector<std::string> folders_;

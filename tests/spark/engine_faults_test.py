@@ -144,6 +144,19 @@ class Faults(Case):
         first.listening.set()
         first.end()
 
+    def test_the_host_is_stopped_and_a_peer_is_lost(self):
+        """A witness too leaves no folder to a host that cannot remove it."""
+        for lives in (False, True):
+            first, other = self.endless()
+            first.tell("alive")
+            other.process.kill()
+            time.sleep(1)
+            if lives:
+                first.tell("alive")
+            self.assertEqual(first.end(10), 3 if lives else 8)
+            self.assertIn("rank 1 was lost", first.all("fail")[0]["why"])
+            self.assertEqual(os.path.exists(first.folder), lives)
+
     def test_a_wrong_secret(self):
         engines = self.start(2)
         self.launch(engines, test=False)

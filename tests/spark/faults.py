@@ -232,12 +232,18 @@ def kill_executor(case):
     case.random.choice(executors()).kill()
 
 
-def stop_executor(case):
+def stop_executor(case, count=1):
     """Its engine lives on, and ends for want of a host; the executor is missed by its heartbeat, and Spark ends it."""
     case.says = rf"{LOST}: it has sent no heartbeat|rank \d(: its host has said nothing for {SILENCE} s| did not)"
-    stopped = case.random.choice(executors())
-    stopped.signal(signal.SIGSTOP)
-    case.afterwards = lambda: until(lambda: not stopped.alive, SILENCE + DEADLINE + MARGIN, "the stopped executor has ended")
+    stopped = case.random.sample(executors(), count)
+    for executor in stopped:
+        executor.signal(signal.SIGSTOP)
+    case.afterwards = lambda: until(lambda: not any(p.alive for p in stopped), SILENCE + DEADLINE + MARGIN, "stopped executors have ended")
+
+
+def stop_all_executors(case):
+    """Nobody is left to tell the driver."""
+    stop_executor(case, 2)
 
 
 def kill_worker(case):
@@ -331,6 +337,7 @@ def cases(moments):
         else:
             yield Case("wrong secret", when, stranger, ending="goes on", says="rank 0 ")
         if when == "step":
+            yield Case("SIGSTOP of all executors", when, stop_all_executors)
             yield Case("throws: no such class", when, wrong=no_such_class, ending="refused", says=rf"rank \d on {HOST}: .*label")
         if when == "snapshot":
             yield Case("full disk of the engine", when, engine=FULL_DISK % "40k", ending="refused", says=rf"rank 0 on {HOST}: cannot write .*No space left")
