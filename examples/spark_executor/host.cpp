@@ -121,8 +121,7 @@ void Host::take(std::string& bytes) {
 
 void Host::exit(int status) {
   std::unique_lock lock(mutex_);
-  if (status != Exit::done && answers_)
-    arrived_.wait(lock, [this, heard = heard_] { return heard_ != heard; });
+  if (answers_) arrived_.wait(lock, [this, heard = heard_] { return heard_ != heard; });
   _exit(status);
 }
 

@@ -52,8 +52,8 @@ class Host {
   void allow_silence(double seconds) { silence_ = seconds; }
   /// Who hears why when it was silent for longer; {} for nobody.
   void on_silence(std::function<void(const std::string& why)> told);
-  /// Ends the process, unless the watch is about to. After a failure it first waits for a word of a host that says
-  /// `alive`: one that is stopped would not remove the folders.
+  /// Ends the process, unless the watch is about to. It first waits for a word of a host that says `alive`: one that is
+  /// stopped would not remove the folders.
   [[noreturn]] void exit(int status);
 
  private:

@@ -200,7 +200,7 @@ class Case:
         until(lambda: not engines(), 15, lambda: f"no engine stays: {engines()}")
         unmount(self.cluster.folder)
         left = files_of_engines(self.cluster) - before
-        until(lambda: not {f for f in left if os.path.exists(f)}, 15, lambda: f"no file stays: {left}")
+        until(lambda: not {f for f in left if os.path.exists(f)}, 15, lambda: f"no file stays: { {f: os.listdir(f) for f in left if os.path.exists(f)} }")
         parts = [n for n in self.place.names() if n.startswith(".") and ".part" in n]
         check(not parts, "half-written:", parts)
 
