@@ -125,7 +125,7 @@ part "g++, all tests" suite release
 if [ $quick = no ]; then
   part "quickstart" quickstart
   part "Spark" spark
-  part "ASan and UBSan" suite asan -LE slow
+  UBSAN_OPTIONS=halt_on_error=1 part "ASan and UBSan" suite asan -LE slow
   part "TSan" suite tsan -R '^(core|data|net|comm|parallel)$'
   part "clang, all tests" suite clang -LE slow
   part "CUDA: compile and link" suite cuda -L cuda

@@ -111,7 +111,7 @@ int run(int argc, char** argv) {
   on_train.add_option("--n-fetch,--n_fetch", s.n_fetch, "downpour: steps between fetches")
       ->capture_default_str();
   on_train.add_option("--n-push,--n_push", s.n_push, "downpour: steps between pushes")->capture_default_str();
-  on_train.add_option("--delay", s.delay, "bounded_delay: steps that a worker may be ahead")
+  on_train.add_option("--delay", s.delay, "bounded_delay: iterations that a step may be ahead")
       ->capture_default_str();
   on_train.add_flag("--bfloat16", s.bfloat16, "synchronous: gradients travel as bfloat16");
 

@@ -45,6 +45,7 @@ void work(Host& host, const Flags& f, int& rank) {
                .add("isa", name_of(Cpu({.threads = 1}).isa())));
   const JobOrder job = parse_order<JobOrder>(host.order("job", 60));
   rank = job.rank;
+  host.allow_silence(job.silence);
   if (job.size < 1 || job.rank < 0 || job.rank >= job.size || job.ranks_here < 1)
     throw SpecError(cat("engine ", job.rank, " of ", job.size, " with ", job.ranks_here, " ranks"));
   if (!job.gpu.empty()) {
@@ -77,8 +78,7 @@ int fail(Host& host, int rank, const std::exception& e, Exit code) {
   return code;
 }
 
-int run(const Flags& f) {
-  Host host(f.dir);
+int run(Host& host, const Flags& f) {
   int rank = 0;
   try {
     if (chdir(f.dir.c_str()) != 0) throw Error(cat(f.dir, ": cannot be entered"));
@@ -110,12 +110,13 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : Exit::usage;
   }
-  int status = Exit::failed;
   try {
-    status = run(f);
+    Host& host = *new Host(f.dir);
+    const int status = run(host, f);
+    std::fflush(stderr);
+    host.exit(status);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "crema_executor: %s\n", e.what());
   }
-  std::fflush(stderr);
-  _exit(status);  // a thread waits for the host's next word
+  return Exit::failed;
 }

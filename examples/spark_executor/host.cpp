@@ -78,35 +78,59 @@ std::string Host::order(std::string_view word, double seconds) {
   return line.substr(word.size() + 1);
 }
 
+void Host::on_silence(std::function<void(const std::string& why)> told) {
+  const std::lock_guard lock(mutex_);
+  told_ = std::move(told);
+}
+
 void Host::watch() {
+  constexpr int turn_ms = 250;
   std::string bytes;
-  for (;;) {
+  for (int quiet = 0;;) {  // turns, so that a process that was stopped itself does not blame the host
     pollfd in{STDIN_FILENO, POLLIN, 0};
-    const int ready = poll(&in, 1, 250);
+    const int ready = poll(&in, 1, turn_ms);
     if (getppid() != parent_) end();
-    if (ready == 0) say(Json().add("event", "alive"));  // a process that is stopped does not
-    if (ready <= 0) continue;
-    char chunk[4096];
-    const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
-    if (n == 0 || (n < 0 && errno != EINTR)) end();
-    if (n > 0) bytes.append(chunk, static_cast<std::size_t>(n));
-    take(bytes);
+    if (ready == 0 && answers_ && ++quiet * turn_ms > silence_ * 1000)
+      end(cat("its host has said nothing for ", silence_.load(), " s: it is stopped, or its machine is"));
+    if (ready > 0) {
+      char chunk[4096];
+      const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
+      if (n == 0 || (n < 0 && errno != EINTR)) end();
+      if (n > 0) bytes.append(chunk, static_cast<std::size_t>(n));
+      quiet = 0;
+      take(bytes);
+    }
+    // A host that has said `alive` gets it in answer alone: nobody empties the pipe of one that is stopped.
+    if (std::exchange(asked_, false) || (ready == 0 && !answers_)) say(Json().add("event", "alive"));
   }
 }
 
 void Host::take(std::string& bytes) {
   for (std::size_t end; (end = bytes.find('\n')) != std::string::npos; bytes.erase(0, end + 1)) {
     const std::lock_guard lock(mutex_);
+    ++heard_;
     if (bytes.compare(0, end, "stop") == 0)
       stop_ = true;
+    else if (bytes.compare(0, end, "alive") == 0)
+      asked_ = answers_ = true;
     else
       lines_.push_back(bytes.substr(0, end));
     arrived_.notify_all();
   }
 }
 
-void Host::end() {
+void Host::exit(int status) {
+  std::unique_lock lock(mutex_);
+  if (answers_) arrived_.wait(lock, [this, heard = heard_] { return heard_ != heard; });
+  _exit(status);
+}
+
+void Host::end(const std::string& why) {
   const std::lock_guard lock(mutex_);
   for (const std::string& f : folders_) wipe(f);
+  if (!why.empty() && told_) {
+    told_(why);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // until it has gone out
+  }
   _exit(Exit::host_gone);
 }

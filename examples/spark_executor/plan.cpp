@@ -16,21 +16,43 @@ std::vector<std::string_view> types_for(const RowLayer::Top& top, bool label) {
   return {"BYTES", "FLOATS"};
 }
 
-/// What has to be there for a source to be read, as far as it exists: IDX images have their labels beside them.
-std::vector<std::string> files_of(const std::string& source) {
-  std::vector<std::string> files = {source};
-  if (name_of_file(source).find("images") != std::string::npos)
-    for (const std::string& labels : detail::label_siblings(source)) files.push_back(labels);
+/// What the engine will read itself. IDX images have their labels beside them, under one of several names.
+struct Files {
+  std::vector<std::string> needed, perhaps;
+
+  void source(const std::string& path) {
+    needed.push_back(path);
+    if (name_of_file(path).find("images") != std::string::npos)
+      for (const std::string& labels : detail::label_siblings(path)) perhaps.push_back(labels);
+  }
+  void mean(const TransformationOptions& t) {
+    if (t.mean_file) needed.push_back(*t.mean_file);
+  }
+};
+
+Files files_of(const LayerSpec& layer) {
+  Files files;
+  if (layer.type == "Data") {
+    const auto o = read_options<DataOptions>(layer);
+    files.source(o.source), files.mean(detail::transformation(layer, o));
+  } else if (layer.type == "ImageData") {
+    const auto o = read_options<ImageDataOptions>(layer);
+    files.needed.push_back(o.source), files.mean(detail::transformation(layer, o));
+    if (!o.root_folder.empty()) files.needed.push_back(o.root_folder);
+  } else {
+    const RowLayer rows = row_layer(layer);
+    if (rows.is_lmdb()) files.source(rows.source);
+    for (const RowLayer::Top& top : rows.tops) files.mean(top.transform);
+  }
   return files;
 }
 
 Json source(const LayerSpec& layer, Phase phase, const JobOrder& job) {
   Json out;
+  const Files files = files_of(layer);
   out.add("phase", phase == Phase::train ? "TRAIN" : "TEST").add("layer", layer.name).add("type", layer.type);
-  if (!is_row_layer(layer)) {
-    const std::string path = layer.type == "Data" ? read_options<DataOptions>(layer).source : std::string();
-    return out.add("source", path).add("files", files_of(path)).add("streamed", false);
-  }
+  out.add("files", files.needed).add("perhaps", files.perhaps);
+  if (!is_row_layer(layer)) return out.add("source", files.needed.front()).add("streamed", false);
   const RowLayer rows = row_layer(layer);
   const Deal d = deal(job, phase, rows.batch);
   std::vector<Json> columns;
@@ -54,7 +76,6 @@ Json source(const LayerSpec& layer, Phase phase, const JobOrder& job) {
       .add("batch", rows.batch)
       .add("block", d.block)
       .add("first", d.first)
-      .add("files", rows.is_lmdb() ? files_of(rows.source) : std::vector<std::string>())
       .add("streamed", !rows.is_lmdb())
       .add("encoded", encoded)
       .add("columns", columns);

@@ -115,6 +115,7 @@ class Training {
                   .add("size", job_.size)
                   .add("seconds", monotonic_seconds() - started_));
     Communicator& engines = formed.communicator();
+    host_.on_silence([&](const std::string& why) { world.report(cat("rank ", job_.rank, ": ", why)); });
     try {
       if (job_.ranks_here == 1) {
         run_rank(&engines, &world);
@@ -123,10 +124,12 @@ class Training {
         ranks.run([&](Communicator& comm) { run_rank(&comm, &world); });
       }
     } catch (const std::exception& e) {
+      host_.on_silence({});
       engines.fail(e.what());  // before training too: the others hear why
       if (dynamic_cast<const CommError*>(&e) && others_failure(world)) throw Witnessed(world.failure());
       throw;
     }
+    host_.on_silence({});
     formed.leave();
   }
 

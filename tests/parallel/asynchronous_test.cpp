@@ -33,6 +33,23 @@ class Zeros final : public BatchSource<double> {
   std::vector<BatchTop<double>> tops_{{"x", Shape{1, 1}, zero_}, {"y", Shape{1}, zero_}};
 };
 
+/// Rank 2 naps at each step. `steps`: how many each rank took.
+Seen<double> run_with_a_slow_worker(const RankedJob& job, std::vector<int>& steps) {
+  Seen<double> seen;
+  std::mutex mutex;
+  ThreadWorld world(3);
+  steps.assign(3, 0);
+  world.run([&](Communicator& comm) {
+    run_rank<double>(job, &comm, seen, mutex, [&] {
+      ++steps[static_cast<std::size_t>(comm.rank())];
+      const timespec nap{0, comm.rank() == 2 ? 5'000'000 : 0};
+      nanosleep(&nap, nullptr);
+      return Action::none;
+    });
+  });
+  return seen;
+}
+
 }  // namespace
 
 TEST_CASE("local SGD with tau 1 and no momentum is synchronous SGD", "[parallel]") {
@@ -106,19 +123,29 @@ TEST_CASE("no delay is synchronous SGD; the server keeps the bound", "[parallel]
   CHECK(largest_difference(served.weights[0], synchronous.weights[0]) < 1e-10);
   CHECK(served.ahead == 0);
 
+  std::vector<int> steps;
+  run_with_a_slow_worker(job, steps);
+  CHECK(steps == std::vector<int>{60, 60, 60});  // none takes over what is another's
+
   job.strategy.delay = 3;
-  Seen<double> seen;
-  std::mutex mutex;
-  ThreadWorld world(3);
-  world.run([&](Communicator& comm) {
-    run_rank<double>(job, &comm, seen, mutex, [&] {
-      const timespec nap{0, comm.rank() == 2 ? 2'000'000 : 0};  // a slow worker
-      nanosleep(&nap, nullptr);
-      return Action::none;
-    });
-  });
+  const Seen<double> seen = run_with_a_slow_worker(job, steps);
   CHECK(seen.ahead <= 3);
   CHECK(seen.ahead > 0);
+}
+
+TEST_CASE("workers of a parameter server share the steps: a fast one takes over a slow one's", "[parallel]") {
+  for (const StrategyOptions& s :
+       {StrategyOptions{.name = "downpour"}, StrategyOptions{.name = "downpour", .n_fetch = 3, .n_push = 2},
+        StrategyOptions{.name = "bounded_delay", .delay = 4}}) {
+    INFO(s.name << " " << s.n_fetch);
+    RankedJob job{.ranks = 3, .shards = 2, .strategy = s, .solver = plain(61)};
+    job.solver.base_lr = 0.01f;
+    std::vector<int> steps;
+    const Seen<double> seen = run_with_a_slow_worker(job, steps);
+    CHECK(seen.losses.size() == 61);
+    CHECK(steps[1] + steps[2] == 2 * 61);
+    CHECK(steps[1] > 2 * steps[2]);
+  }
 }
 
 TEST_CASE("every strategy learns", "[parallel]") {

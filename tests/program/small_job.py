@@ -36,6 +36,11 @@ def write_data(folder, bad_labels=()):
     (folder / "small-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 330) + labels)
 
 
+def write_mean(path):
+    """A mean image that is zero, a BlobProto: channels, height, width, and 144 floats."""
+    path.write_bytes(b"\x10\x01\x18\x0c\x20\x0c\x2a" + bytes([576 % 128 + 128, 576 // 128]) + bytes(576))
+
+
 def write_lmdb(program, folder, images):
     """folder/small_lmdb: a database of these (pixels, label), made by `crema convert` from image files."""
     (folder / "pictures").mkdir()

@@ -22,7 +22,7 @@ from pyspark.sql import SparkSession, functions as F
 
 from crema_spark import CremaError, CremaOnSpark
 from crema_spark.ml import CremaEstimator, CremaModel
-from small_table import LAYER, NET, SCHEMA, SOLVER, images, net_of_tables, write_data, write_lmdb
+from small_table import LAYER, NET, SCHEMA, SOLVER, images, net_of_tables, write_data, write_lmdb, write_mean
 
 engine, jar = map(os.path.abspath, sys.argv[1:3])
 master = next((a.split("=", 1)[1] for a in sys.argv[3:] if a.startswith("--master=")), "local-cluster[2,1,1024]")
@@ -50,6 +50,7 @@ def setUpModule():
     spark = (SparkSession.builder.master(master).appName("adapter test")
              .config("spark.jars", jar).config("spark.files", engine).config("spark.ui.enabled", "false")
              .config("spark.local.dir", str(scratch)).config("spark.executor.heartbeatInterval", "1s")
+             .config("spark.hadoop.fs.viewfs.mounttable.far.link./data", f"file:{folder}/far")  # viewfs://far/data: where only Hadoop's file systems reach
              .config("spark.driver.memory", "512m").config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")
              .config(map=GPUS if master.startswith("local-cluster") else {}).getOrCreate())
     spark.sparkContext.setLogLevel("ERROR")
@@ -213,6 +214,22 @@ class Sources(unittest.TestCase):
         self.same("short", self.layer("small_lmdb", "LMDB").replace("com.yahoo.ml.caffe.", ""))
         self.same("backend", NET[NET.index("layer"):NET.index('layer { name: "data"', NET.index("layer") + 1)].rstrip()
                   .replace("small-images-idx3-ubyte", "small_lmdb").replace("batch_size: 16", "batch_size: 16 backend: LMDB"))
+
+    def test_far_files(self):
+        """Copied by Spark: a database; a list in the folder of its pictures, and a mean, which is zero."""
+        far = folder / "far"
+        far.mkdir()
+        write_lmdb(Path(engine).with_name("crema"), far, [(r.data, r.label) for r in train.select("data", "label").collect()])
+        (far / "list.txt").rename(far / "pictures" / "list.txt")
+        write_mean(far / "mean.binaryproto")
+        mean = 'mean_file: "viewfs://far/data/mean.binaryproto"'
+        self.same("far_lmdb", self.layer("viewfs://far/data/small_lmdb", "LMDB"))
+        self.same("far_mean", self.layer(f"file:{folder}/train").replace("scale:", mean + " scale:"))
+        self.same("far_list", """layer { name: "data" type: "ImageData" top: "data" top: "label" include { phase: TRAIN } transform_param { scale: 0.00390625 %s }
+  image_data_param { source: "viewfs://far/data/pictures/list.txt" root_folder: "viewfs://far/data/pictures/" is_color: false batch_size: 16 } }""" % mean)
+        with self.assertRaises(CremaError) as caught:
+            self.same("far_none", self.layer("").replace("scale:", mean.replace("mean.", "no.") + " scale:"))
+        self.assertIn("layer 'data' (TRAIN): there is no viewfs://far/data/no.binaryproto", str(caught.exception))
 
     def test_sequence_file(self):
         jvm = spark._jvm

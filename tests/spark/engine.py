@@ -104,8 +104,10 @@ class Engine:
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([*command, "--dir=" + self.folder, "--host=127.0.0.1"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors, text=True,
-                                        env={"PATH": os.environ["PATH"]})
+                                        env={k: os.environ[k] for k in ("PATH", "UBSAN_OPTIONS") if k in os.environ})
         self.events, self.seen, self.connections = queue.Queue(), [], []
+        self.listening = threading.Event()
+        self.listening.set()
         threading.Thread(target=self._read, daemon=True).start()
         self.hello = self.event("hello")
 
@@ -125,6 +127,7 @@ class Engine:
 
     def _read(self):
         for line in self.process.stdout:
+            self.listening.wait()
             event = json.loads(line)
             self.seen.append(event)
             self.events.put(event)

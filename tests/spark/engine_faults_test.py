@@ -126,6 +126,37 @@ class Faults(Case):
         self.assertFalse(os.path.exists(sockets))
         self.assertFalse(os.path.exists(engine.folder))
 
+    def test_the_host_is_stopped(self):
+        """It said `alive`, and says nothing any more; nor does it read what the engine says, until its pipe is full."""
+        first, other = self.endless()
+        before = len(first.all("alive"))
+        for _ in range(12):
+            first.tell("alive")
+            time.sleep(0.25)
+        self.assertLessEqual(abs(len(first.all("alive")) - before - 12), 2)  # in answer
+        first.listening.clear()
+        start = time.monotonic()
+        self.assertEqual(other.end(20), 3)
+        self.assertIn("rank 0: its host has said nothing for 2 s", other.all("fail")[0]["why"])
+        self.assertEqual(first.process.wait(5), 8)
+        self.assertGreater(time.monotonic() - start, 1.5)
+        self.assertFalse(os.path.exists(first.folder))
+        first.listening.set()
+        first.end()
+
+    def test_the_host_is_stopped_and_a_peer_is_lost(self):
+        """A witness too leaves no folder to a host that cannot remove it."""
+        for lives in (False, True):
+            first, other = self.endless()
+            first.tell("alive")
+            other.process.kill()
+            time.sleep(1)
+            if lives:
+                first.tell("alive")
+            self.assertEqual(first.end(10), 3 if lives else 8)
+            self.assertIn("rank 1 was lost", first.all("fail")[0]["why"])
+            self.assertEqual(os.path.exists(first.folder), lives)
+
     def test_a_wrong_secret(self):
         engines = self.start(2)
         self.launch(engines, test=False)

@@ -10,15 +10,15 @@ from pathlib import Path
 import clusters, processes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "program"))
-from small_job import NET, SOLVER, write_data, write_lmdb
+from small_job import NET, SOLVER, write_data, write_lmdb, write_mean
 
 engine, jar = (Path(p).resolve() for p in sys.argv[1:3])
 IDX, LABELS = "small-images-idx3-ubyte", "small-labels-idx1-ubyte"
 
 
-def write_job(folder, source=IDX, name="job", max_iter=120):
+def write_job(folder, source=IDX, name="job", max_iter=120, transform=""):
     """A solver and its net; training reads `source`, the tests read IDX."""
-    (folder / f"{name}_net.prototxt").write_text(NET.replace(f'source: "{IDX}"', f'source: "{source}"', 1))
+    (folder / f"{name}_net.prototxt").write_text(NET.replace(f'source: "{IDX}"', f'source: "{source}"', 1).replace("scale:", transform + " scale:"))
     solver = SOLVER.format(max_iter=max_iter, snapshot=0, prefix=name).replace("net.prototxt", f"{name}_net.prototxt")
     (folder / f"{name}.prototxt").write_text(solver.replace("test_interval: 1000000", "test_interval: 60"))
     return folder / f"{name}.prototxt"
@@ -93,15 +93,17 @@ def stopped_by_a_file(c):
 
 
 def yarn():
-    """A database and IDX files on HDFS give the bits that files on each machine give, with an engine out of an archive."""
+    """A database, IDX files and a mean of zero on HDFS give the bits that files on each machine give, with an engine out of an archive."""
     with clusters.yarn() as c:
         write_data(c.folder)
         pixels, labels = ((c.folder / name).read_bytes() for name in (IDX, LABELS))
         write_lmdb(engine.with_name("crema"), c.folder, [(pixels[16 + 144 * i:][:144], label) for i, label in enumerate(labels[8:])])
-        for file in (IDX, LABELS, "small_lmdb/data.mdb"):
+        write_mean(c.folder / "mean.binaryproto")
+        for file in (IDX, LABELS, "small_lmdb/data.mdb", "mean.binaryproto"):
             c.put(c.folder / file, f"/data/{file}")
-        for name, source in (("local", IDX), ("idx", f"{c.hdfs}/data/{IDX}"), ("lmdb", f"{c.hdfs}/data/small_lmdb")):
-            job = train(c, name, write_job(c.folder, source), "-engine", "packed/bin/crema_executor", size=2, archives=[archive(c.folder)])
+        mean = f'mean_file: "{c.hdfs}/data/mean.binaryproto"'
+        for name, source, transform in (("local", IDX, ""), ("idx", f"{c.hdfs}/data/{IDX}", mean), ("lmdb", f"{c.hdfs}/data/small_lmdb", mean)):
+            job = train(c, name, write_job(c.folder, source, transform=transform), "-engine", "packed/bin/crema_executor", size=2, archives=[archive(c.folder)])
             assert job.stdout.count("validation iteration") == 2, job.tail()
             assert c.read(f"/out/{name}.caffemodel") == c.read("/out/local.caffemodel"), name
         refused(c, write_job(c.folder, f"{c.hdfs}/data/nothing"), "there is no hdfs://")

@@ -200,7 +200,7 @@ class Case:
         until(lambda: not engines(), 15, lambda: f"no engine stays: {engines()}")
         unmount(self.cluster.folder)
         left = files_of_engines(self.cluster) - before
-        until(lambda: not {f for f in left if os.path.exists(f)}, 15, lambda: f"no file stays: {left}")
+        until(lambda: not {f for f in left if os.path.exists(f)}, 15, lambda: f"no file stays: { {f: os.listdir(f) for f in left if os.path.exists(f)} }")
         parts = [n for n in self.place.names() if n.startswith(".") and ".part" in n]
         check(not parts, "half-written:", parts)
 
@@ -230,6 +230,20 @@ def stop(case):
 def kill_executor(case):
     case.says = LOST
     case.random.choice(executors()).kill()
+
+
+def stop_executor(case, count=1):
+    """Its engine lives on, and ends for want of a host; the executor is missed by its heartbeat, and Spark ends it."""
+    case.says = rf"{LOST}: it has sent no heartbeat|rank \d(: its host has said nothing for {SILENCE} s| did not)"
+    stopped = case.random.sample(executors(), count)
+    for executor in stopped:
+        executor.signal(signal.SIGSTOP)
+    case.afterwards = lambda: until(lambda: not any(p.alive for p in stopped), SILENCE + DEADLINE + MARGIN, "stopped executors have ended")
+
+
+def stop_all_executors(case):
+    """Nobody is left to tell the driver."""
+    stop_executor(case, 2)
 
 
 def kill_worker(case):
@@ -316,12 +330,14 @@ def cases(moments):
         yield Case("kill -9 engine", when, kill)
         yield Case("kill -9 executor", when, kill_executor)
         yield Case("SIGSTOP", when, stop)
+        yield Case("SIGSTOP of an executor", when, stop_executor)
         yield Case("cancelled", when, cancel, ending="cancelled")
         if when == "start":
             yield from wrongly_started()
         else:
             yield Case("wrong secret", when, stranger, ending="goes on", says="rank 0 ")
         if when == "step":
+            yield Case("SIGSTOP of all executors", when, stop_all_executors)
             yield Case("throws: no such class", when, wrong=no_such_class, ending="refused", says=rf"rank \d on {HOST}: .*label")
         if when == "snapshot":
             yield Case("full disk of the engine", when, engine=FULL_DISK % "40k", ending="refused", says=rf"rank 0 on {HOST}: cannot write .*No space left")

@@ -38,6 +38,7 @@ class Session:
             os.dup2(log.fileno(), 2)
         try:
             self.spark = (SparkSession.builder.master(cluster.master).appName("faults").config("spark.jars", jar).config("spark.ui.showConsoleProgress", "false")
+                          .config("spark.executor.heartbeatInterval", "1s")
                           .config(map={**cluster.conf, **conf}).getOrCreate())
         finally:
             os.dup2(own, 2)
@@ -156,14 +157,14 @@ def local(short):
 
 
 def standalone(short):
-    shared = [Case(fault, moment(fault), hit) for fault, hit in (("kill -9 engine", kill), ("kill -9 executor", kill_executor), ("SIGSTOP", stop))]
+    shared = [Case(fault, moment(fault), hit) for fault, hit in (("kill -9 engine", kill), ("kill -9 executor", kill_executor), ("SIGSTOP", stop), ("SIGSTOP of an executor", stop_executor))]
     shared += [Case("cancelled", moment("cancelled"), cancel, ending="cancelled"), *wrongly_started(), Case("kill -9 worker", moment("kill -9 worker"), kill_worker)]
     with clusters.standalone(workers=3) as c:
         play(c, "standalone", shared, [Submitted("kill -9 driver", moment("kill -9 driver"), kill_driver)], {"spark.cores.max": "2"})
 
 
 def yarn(short):
-    shared = [Case(fault, moment(fault), hit) for fault, hit in (("kill -9 engine", kill), ("kill -9 executor", kill_executor), ("SIGSTOP", stop))]
+    shared = [Case(fault, moment(fault), hit) for fault, hit in (("kill -9 engine", kill), ("kill -9 executor", kill_executor), ("SIGSTOP", stop), ("SIGSTOP of an executor", stop_executor))]
     own = [Submitted("kill -9 driver", "step", kill_driver, ending="again", **CLUSTER_MODE), Submitted("yarn -kill", moment("yarn"), kill_on_yarn, **CLUSTER_MODE)]
     with clusters.yarn() as c:
         play(c, "YARN", [*shared, *wrongly_started()], own)

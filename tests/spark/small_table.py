@@ -4,7 +4,7 @@ import random, sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "program"))
-from small_job import NET, SOLVER, write_data, write_lmdb
+from small_job import NET, SOLVER, write_data, write_lmdb, write_mean
 
 SCHEMA = "id string, data binary, label int"
 LAYER = """layer { name: "data" type: "MemoryData" top: "data" top: "label" include { phase: %s } source_class: "com.yahoo.ml.caffe.ImageDataFrame"

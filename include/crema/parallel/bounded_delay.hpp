@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bounded delay (Li et al., "Scaling distributed machine learning with the parameter server", OSDI 2014): workers push
-// every gradient and fetch before every step; none gets further than `delay` steps ahead of the slowest.
+// every gradient and fetch before every step; a step waits until all from more than `delay` iterations before it are in.
 //
 //   BoundedDelay<float, Cpu> strategy(comm, {.delay = 2});      // rank 0 serves and enforces it, the others work
 //

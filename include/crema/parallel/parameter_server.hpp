@@ -3,12 +3,17 @@
 // its own pace. What Downpour SGD and bounded delay have in common; parallel/downpour.hpp and bounded_delay.hpp are the
 // two rules.
 //
-// A worker's step t: fetch the weights, if due; compute the gradient g; keep it; push, if due, what was kept. The server
-// applies each push by its solver when it comes. A fetch of step t is answered once every worker has finished step
-// t - delay - 1 (the vector clock of Li et al., "Scaling distributed machine learning with the parameter
-// server", OSDI 2014); the furthest that one was ever ahead is furthest_ahead().
+// The steps of the job, max_iter for each worker, are numbered, and the server deals them out: a worker that is done with
+// its own asks for the next, so a fast one takes over what a slow one does not come to. With N workers, steps t N to
+// t N + N - 1 are iteration t.
 //
-// The server's iteration counts steps of all workers divided by their number: its rate, tests and snapshots go by it.
+// A worker: fetch weights and the next fetch_every steps; of each compute the gradient g and keep it; push, if due, what was
+// kept. The server applies each push by its solver when it comes. It deals out a step of iteration t once all steps of
+// iterations before t - delay have been pushed (Li et al., "Scaling distributed machine learning with the
+// parameter server", OSDI 2014); the furthest that one was ever ahead is furthest_ahead().
+//
+// The server's iteration counts the steps that were pushed, divided by N: its rate, tests and snapshots go by it. Each worker
+// goes through its own shards of the data in epochs of its own: a fast one's samples are seen more often.
 #pragma once
 
 #include <time.h>
@@ -22,7 +27,7 @@ namespace crema::inline CREMA_ABI {
 struct ParameterServerRule {
   int fetch_every = 1, push_every = 1;  // steps of a worker
   std::int64_t delay =
-      std::numeric_limits<std::int64_t>::max();  // steps that a worker may be ahead of the slowest
+      std::numeric_limits<std::int64_t>::max();  // iterations that a step may be ahead of the oldest
   bool mean = false;  // pushes count 1 / workers each: one step of all workers is one of the whole batch
   bool steps_alone = true;  // a worker moves its own copy between fetches by plain SGD
 };
@@ -40,21 +45,25 @@ class ParameterServer : public Distributed<T, B> {
   int workers() const { return this->ranks() - 1; }
   int replicas() const override { return workers(); }
   bool is_server() const { return this->rank() == 0; }
-  /// The most steps that a worker was ahead of the slowest when it got its weights; the server knows.
+  /// The most iterations that a step had been dealt out ahead of one whose push came; the server knows.
   std::int64_t furthest_ahead() const { return ahead_; }
 
   void begin(Replica<T, B>& r) override {
     Distributed<T, B>::begin(r);
-    first_step_ = r.iteration;
-    clock_.assign(static_cast<std::size_t>(this->ranks()), r.iteration);
-    gone_.assign(clock_.size(), false);
-    waiting_.assign(clock_.size(), -1);
-    stop_ = false, ahead_ = 0, steps_ = r.iteration * workers(), kept_steps_ = 0;
+    max_iter_ = r.solver.spec().max_iter;
+    working_.assign(static_cast<std::size_t>(this->ranks()), -1);
+    waiting_.assign(working_.size(), false), gone_.assign(working_.size(), false);
+    stop_ = false, ahead_ = 0, kept_steps_ = 0, dealt_ = 0;
+    next_ = steps_ = r.iteration * workers();
     const std::size_t n = r.net.parameters()->values().size();
     message_.assign(is_server() ? n : 0, 0), kept_.assign(is_server() ? 0 : n, 0);
-    // Workers are ranks 1, 2, ...: their samples stand side by side in the global batch.
-    r.first_sample = std::max(0, this->rank() - 1) * r.source.batch();
     r.losses.assign(r.net.outputs().size(), {});
+    if (is_server()) return;
+    fetch(r);
+    if (dealt_ == 0) r.iteration = max_iter_;
+  }
+  std::int64_t next(std::int64_t iteration) const override {
+    return is_server() ? iteration + 1 : dealt_ > 0 ? next_ / workers() : max_iter_;
   }
 
   void run_step(Replica<T, B>& r) override {
@@ -73,7 +82,7 @@ class ParameterServer : public Distributed<T, B> {
   void end(Replica<T, B>& r) override {
     if (is_server()) return serve(r, [&] { return all_gone(); });
     if (kept_steps_ > 0) push(r);
-    send_header(Request::leave, r.iteration);
+    send_header(Request::leave);
   }
 
  private:
@@ -83,24 +92,26 @@ class ParameterServer : public Distributed<T, B> {
   // --- worker
 
   void work(Replica<T, B>& r) {
-    if ((r.iteration - first_step_) % rule_.fetch_every == 0) fetch(r);
+    r.iteration = next_ / workers(), r.first_sample = next_ % workers() * r.source.batch();
     const double scale = step_.run(r);
     const std::span<T> g = r.net.gradients();
     axpby<T>(r.backend, static_cast<T>(scale), g, 1, std::span<T>(kept_));
-    ++kept_steps_;
-    const bool pushes = (r.iteration + 1 - first_step_) % rule_.push_every == 0;
-    if (pushes) push(r);
-    if (rule_.steps_alone) move_alone(r, g, scale);
+    if (++kept_steps_ == rule_.push_every) push(r);
+    ++next_, --dealt_;
+    if (dealt_ == 0)
+      fetch(r);
+    else if (rule_.steps_alone)
+      move_alone(r, g, scale);
   }
   void fetch(Replica<T, B>& r) {
-    send_header(Request::fetch, r.iteration);
-    std::int64_t answer[] = {0};
+    send_header(Request::fetch);
+    std::int64_t answer[3];
     this->comm_.receive(std::span<std::int64_t>(answer), 0, answer_tag);
-    stop_ = answer[0] != 0;
+    stop_ = answer[0] != 0, next_ = answer[1], dealt_ = answer[2];
     this->comm_.receive(r.net.parameters()->edit(), 0, weights_tag);
   }
   void push(Replica<T, B>& r) {
-    send_header(Request::push, r.iteration);
+    send_header(Request::push);
     this->comm_.send(std::span<const T>(kept_), 0, gradient_tag);
     losses_.clear();
     for (const Loss& l : r.losses) losses_.insert(losses_.end(), {l.sum, l.weight});
@@ -116,8 +127,8 @@ class ParameterServer : public Distributed<T, B> {
       axpby<T>(r.backend, static_cast<T>(-rate * s.lr_mult * scale), g.subspan(s.offset, s.count), 1,
                w.subspan(s.offset, s.count));
   }
-  void send_header(Request request, std::int64_t step) {
-    const std::int64_t header[] = {static_cast<std::int64_t>(request), step, kept_steps_};
+  void send_header(Request request) {
+    const std::int64_t header[] = {static_cast<std::int64_t>(request), kept_steps_};
     this->comm_.send(std::span<const std::int64_t>(header), 0, request_tag);
   }
 
@@ -143,16 +154,17 @@ class ParameterServer : public Distributed<T, B> {
   bool answer_one(Replica<T, B>& r) {
     const std::optional<Incoming> m = this->comm_.probe(any_rank, request_tag);
     if (!m) return false;
-    std::int64_t header[3];
+    std::int64_t header[2];
     this->comm_.receive(std::span<std::int64_t>(header), m->from, request_tag);
     const auto worker = static_cast<std::size_t>(m->from);
     switch (static_cast<Request>(header[0])) {
       case Request::fetch:
-        waiting_[worker] = header[1];
+        waiting_[worker] = true;
         break;
       case Request::push:
-        take_push(r, m->from, header[2]);
-        clock_[worker] = header[1] + 1;
+        take_push(r, m->from, header[1]);
+        check_delay(working_[worker]);
+        working_[worker] = -1;
         break;
       case Request::leave:
         gone_[worker] = true;
@@ -171,30 +183,47 @@ class ParameterServer : public Distributed<T, B> {
                     rule_.mean ? 1.0 / workers() : 1.0);
     steps_ += steps;
   }
-  /// Sends weights to those who wait and are not too far ahead of the slowest.
+  /// Sends weights and steps to those who wait, unless that would be too far ahead of the oldest step in work.
   void answer_fetches(Replica<T, B>& r) {
-    std::int64_t slowest = std::numeric_limits<std::int64_t>::max();
     bool all_wait = true;
-    for (std::size_t k = 1; k < clock_.size(); ++k)
-      if (!gone_[k]) slowest = std::min(slowest, clock_[k]), all_wait = all_wait && waiting_[k] >= 0;
-    if (rule_.delay == 0 && !all_wait) return;  // a push of the next step must not reach those still to fetch
+    for (std::size_t k = 1; k < waiting_.size(); ++k) all_wait = all_wait && (gone_[k] || waiting_[k]);
+    if (rule_.delay == 0 && !all_wait) return;  // a push must not reach those still to fetch
     for (std::size_t k = 1; k < waiting_.size(); ++k) {
-      if (waiting_[k] < 0 || waiting_[k] - rule_.delay > slowest) continue;
-      ahead_ = std::max(ahead_, waiting_[k] - slowest);
-      waiting_[k] = -1;
-      const std::int64_t answer[] = {stop_ ? 1 : 0};
+      const std::int64_t left = stop_ ? 0 : max_iter_ * workers() - next_,
+                         n = std::min(left, std::int64_t{rule_.fetch_every}),
+                         answer[] = {stop_ ? 1 : 0, next_, n};
+      if (!waiting_[k] || (n > 0 && next_ / workers() - rule_.delay > oldest())) continue;
+      waiting_[k] = false;
+      if (n > 0 && working_[k] < 0) working_[k] = next_ / workers();
+      next_ += n;
       this->comm_.send(std::span<const std::int64_t>(answer), static_cast<int>(k), answer_tag);
       this->comm_.send(std::span<const T>(r.net.parameters()->values()), static_cast<int>(k), weights_tag);
     }
+  }
+  /// The oldest iteration of which a step is in work or to be dealt out.
+  std::int64_t oldest() const {
+    std::int64_t found = next_ / workers();
+    for (const std::int64_t t : working_) found = t < 0 ? found : std::min(found, t);
+    return found;
+  }
+  /// What the rule promises, seen from a step that was pushed.
+  void check_delay(std::int64_t iteration) {
+    const std::int64_t ahead = (next_ - 1) / workers() - iteration;
+    if (iteration >= 0) ahead_ = std::max(ahead_, ahead);
+    if (ahead_ > rule_.delay)
+      throw Error(cat("a worker got ", ahead_, " steps ahead, of a delay of ", rule_.delay));
   }
   bool all_gone() const { return std::count(gone_.begin() + 1, gone_.end(), false) == 0; }
 
   ParameterServerRule rule_;
   GradientStep<T, B> step_;
-  std::int64_t first_step_ = 0, steps_ = 0, kept_steps_ = 0, ahead_ = 0;
+  std::int64_t max_iter_ = 0;
+  std::int64_t next_ = 0;                    // a worker's next step; the server's to deal out
+  std::int64_t dealt_ = 0, kept_steps_ = 0;  // a worker's: before the next fetch, since the last push
+  std::int64_t steps_ = 0, ahead_ = 0;       // the server's: steps pushed
   bool stop_ = false;
-  std::vector<std::int64_t> clock_, waiting_;  // per rank: steps pushed, the step whose fetch waits or -1
-  std::vector<bool> gone_;
+  std::vector<std::int64_t> working_;  // per rank: the iteration of the step in work, or -1
+  std::vector<bool> waiting_, gone_;
   std::vector<T> message_, kept_;
   std::vector<double> losses_;
 };

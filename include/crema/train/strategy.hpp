@@ -55,6 +55,8 @@ class Strategy {
   /// Runs step replica.iteration and changes the weights, some of which may arrive later. Throws DataError, before anything is changed, when
   /// a loss is no finite number.
   virtual void run_step(Replica<T, B>& replica) = 0;
+  /// The iteration after this one; max_iter or more: this rank has no more to do.
+  virtual std::int64_t next(std::int64_t iteration) const { return iteration + 1; }
   /// Between these two the parameters are those that the ranks agree on, for a test or a snapshot; with
   /// `history`, rank 0's solver holds the history that goes with them.
   virtual void enter_consensus(Replica<T, B>&, bool /*history*/) {}

@@ -177,7 +177,7 @@ void Trainer<T, B>::run_step() {
   const double now = objective(replica_.net.outputs(), std::span<const Loss>(replica_.losses));
   const std::vector<OutputValue> values = output_values(replica_.net, replica_.losses);
   const StepInfo info{iteration(), smoothed(now), learning_rate(spec_, iteration()), values};
-  ++replica_.iteration;
+  replica_.iteration = strategy_->next(iteration());
   tell([&](Observer& o) { o.on_step(info); });
 }
 

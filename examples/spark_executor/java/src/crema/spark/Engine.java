@@ -42,7 +42,7 @@ final class Engine implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final String CARRIED = "crema_executor";
   private static final int TAIL = 100;
-  private static final long HELLO_SECONDS = 10, ROWS_SECONDS = 60, TURN_MS = 50;
+  private static final long HELLO_SECONDS = 10, ROWS_SECONDS = 60, TURN_MS = 50, ALIVE_TURNS = 5;
   /** What an engine sees of the executor's environment. */
   private static final String ENVIRONMENT = "PATH|HOME|LANG|TMPDIR|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|(UCX|FI|MPIR|NCCL)_.*";
   private static final JsonNode END = JSON.createObjectNode();
@@ -132,11 +132,15 @@ final class Engine implements AutoCloseable {
 
   void send(Order order) {
     try {
-      process.getOutputStream().write((order + "\n").getBytes(StandardCharsets.UTF_8));
-      process.getOutputStream().flush();
+      tell(order.toString());
     } catch (IOException e) {
       throw failure();  // it is gone, and has said why
     }
+  }
+
+  private void tell(String line) throws IOException {
+    process.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
+    process.getOutputStream().flush();
   }
 
   /** The next event, or null at the end of the engine. */
@@ -199,20 +203,24 @@ final class Engine implements AutoCloseable {
   }
 
   /**
-   * A thread that ends the engine when {@code cancelled}, or when it hangs; it also frees a thread that waits for the engine.
+   * A thread that ends the engine when {@code cancelled}, or when it hangs; it also frees a thread that waits for the engine. And it
+   * lets the engine know that this process lives.
    *
    * @param silence seconds; counted in turns, so that a host that was stopped itself does not blame the engine
    */
   void watch(BooleanSupplier cancelled, double silence) {
     quiet = 0;
     thread("crema watch", () -> {
-      while (process.isAlive()) {
+      for (long turn = 0; process.isAlive(); ++turn) {
         long since = writingSince;
         if (cancelled.getAsBoolean()) end("Spark ended the task");
         if (since != 0 && System.nanoTime() - since > TimeUnit.SECONDS.toNanos(ROWS_SECONDS)) kill("it took no rows for " + ROWS_SECONDS + " s");
         if (++quiet * TURN_MS > silence * 1000) kill("it said nothing for " + Math.round(silence) + " s");
         try {
+          if (turn % ALIVE_TURNS == 0) tell("alive");
           Thread.sleep(TURN_MS);
+        } catch (IOException e) {
+          // it is going
         } catch (InterruptedException e) {
           return;
         }

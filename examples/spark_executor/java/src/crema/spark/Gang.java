@@ -58,20 +58,22 @@ final class Gang {
     Map<Long, Storage.Snapshot> old = storage.snapshots(model.getParent(), plan.snapshotPrefix());
     int retries = work.options().count("retries", 3);
     storage.removeParts(model, plan.snapshotPrefix());
-    for (int attempt = 0; ; ++attempt) {
-      waitForSlots(spark.sc(), size, work.options().count("slots_deadline", 60));
-      RuntimeException failure;
-      try {
-        return attempt(streams, rows, model, resume);
-      } catch (RuntimeException e) {
-        failure = e;
+    try (Pulse pulse = new Pulse(spark.sc(), work.options().real("silence", 10))) {
+      for (int attempt = 0; ; ++attempt) {
+        waitForSlots(spark.sc(), size, work.options().count("slots_deadline", 60));
+        RuntimeException failure;
+        try {
+          return attempt(streams, rows, model, resume);
+        } catch (RuntimeException e) {
+          failure = e;
+        }
+        storage.removeParts(model, plan.snapshotPrefix());
+        Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), s -> !s.equals(old.get(s.iteration())));
+        if (newest != null) resume = newest.resume();
+        if (attempt == retries || isEnding(spark.sc()) || !worthRetrying(failure)) throw failure;
+        CremaOnSpark.say(failure.getMessage());
+        CremaOnSpark.say("attempt " + (attempt + 2) + " of " + (retries + 1) + " goes on from " + (resume == null ? "the start" : resume.state()));
       }
-      storage.removeParts(model, plan.snapshotPrefix());
-      Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), s -> !s.equals(old.get(s.iteration())));
-      if (newest != null) resume = newest.resume();
-      if (attempt == retries || isEnding(spark.sc()) || !worthRetrying(failure)) throw failure;
-      CremaOnSpark.say(failure.getMessage());
-      CremaOnSpark.say("attempt " + (attempt + 2) + " of " + (retries + 1) + " goes on from " + (resume == null ? "the start" : resume.state()));
     }
   }
 

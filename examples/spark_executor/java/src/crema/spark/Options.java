@@ -54,7 +54,7 @@ public final class Options implements Serializable {
     option(Kind.REAL, "alpha", "easgd, eamsgd: moving rate");
     option(Kind.COUNT, "n_fetch", "downpour: steps between fetches");
     option(Kind.COUNT, "n_push", "downpour: steps between pushes");
-    option(Kind.COUNT, "delay", "bounded_delay: steps that a worker may be ahead");
+    option(Kind.COUNT, "delay", "bounded_delay: iterations that a step may be ahead of the oldest in work");
     option(Kind.FLAG, "bfloat16", "synchronous: gradients travel as bfloat16");
     option(Kind.COUNT, "seed", "of weights, shuffling and dropout; default the solver's");
     option(Kind.COUNT, "retries", "attempts after the first, from the newest snapshot; default 3");

@@ -20,7 +20,7 @@ record Plan(
 
   /** A data layer. */
   record Source(
-      String phase, String layer, String sourceClass, String source, List<String> files, String format, List<String> select, long batch, long block, int first,
+      String phase, String layer, String sourceClass, String source, List<String> files, List<String> perhaps, String format, List<String> select, long batch, long block, int first,
       boolean streamed, boolean encoded, List<Wanted> columns) implements Serializable {}
 
   static Plan of(JsonNode e) {
@@ -40,7 +40,7 @@ record Plan(
       columns.add(new Wanted(c.path("name").asText(), texts(c.path("types")), !c.has("channels"),
           c.path("channels").asLong(1) * c.path("height").asLong(1) * c.path("width").asLong(1)));
     return new Source(
-        s.path("phase").asText(), s.path("layer").asText(), s.path("source_class").asText(), s.path("source").asText(), texts(s.path("files")),
+        s.path("phase").asText(), s.path("layer").asText(), s.path("source_class").asText(), s.path("source").asText(), texts(s.path("files")), texts(s.path("perhaps")),
         s.path("format").asText("parquet"), texts(s.path("select")), s.path("batch").asLong(), s.path("block").asLong(), s.path("first").asInt(),
         s.path("streamed").asBoolean(), s.path("encoded").asBoolean(), columns);
   }
