@@ -2,6 +2,7 @@
 // Seconds of an all_reduce of floats, by size, for one communicator:
 //
 //   comm_bench threads RANKS                        comm_bench tcp RANK RANKS ADDRESS SECRET
+//   comm_bench copy                                 no sums: each of 2 threads copies half of the other's data
 //   mpiexec -n 2 comm_bench_mpich mpi               MPI_Allreduce as it is: MPI waits by spinning
 //   mpiexec -n 2 comm_bench_mpich crema             the same library below MpiCommunicator
 //
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -50,6 +52,21 @@ void measure(Communicator& comm) {
     comm.all_reduce(std::span(data, n));
   });
 }
+#ifndef CREMA_BENCH_MPI
+void measure_copy() {
+  ThreadWorld world(2);
+  const float* all[2];
+  world.run([&](Communicator& comm) {
+    measure(comm.rank() == 0, [&](float* data, std::size_t n) {
+      all[comm.rank()] = data;
+      comm.barrier();
+      const Part half = part_of(n, 2, comm.rank());
+      std::memcpy(data + half.first, all[1 - comm.rank()] + half.first, half.count * sizeof(float));
+      comm.barrier();
+    });
+  });
+}
+#endif
 
 int run(int argc, char** argv) {
   const std::string_view how = argc > 1 ? argv[1] : "";
@@ -72,6 +89,8 @@ int run(int argc, char** argv) {
   if (how == "threads" && argc == 3) {
     ThreadWorld world(std::atoi(argv[2]));
     world.run([](Communicator& comm) { measure(comm); });
+  } else if (how == "copy") {
+    measure_copy();
   } else if (how == "tcp" && argc == 6) {
     World world(
         {.rank = std::atoi(argv[2]), .size = std::atoi(argv[3]), .address = argv[4], .secret = argv[5]});

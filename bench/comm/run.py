@@ -5,7 +5,8 @@
     python3 bench/comm/run.py BUILD [--rounds 7]
 
 Each round runs every communicator once, one after the other; a ratio is formed within a round, and the table shows the
-medians with the smallest and largest round. MPI is given its best case: blocking MPI_Allreduce, which spins.
+medians with the smallest and largest round. MPI is given its best case: blocking MPI_Allreduce, which spins. `copy` is a
+yardstick: two threads that each copy half of the data from the other's memory, and add nothing.
 """
 import argparse, secrets, shutil, socket, statistics, subprocess
 from pathlib import Path
@@ -40,7 +41,7 @@ def tcp():
     return seconds(*[[folder / "comm_bench", "tcp", r, 2, address, secret] for r in range(2)])
 
 
-KINDS = {"threads": lambda: seconds([folder / "comm_bench", "threads", 2]), "tcp": tcp}
+KINDS = {"threads": lambda: seconds([folder / "comm_bench", "threads", 2]), "tcp": tcp, "copy": lambda: seconds([folder / "comm_bench", "copy"])}
 for name, launch in LAUNCH.items():
     program = folder / f"comm_bench_{name}"
     if program.exists() and shutil.which(launch[0]):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two hosts with a cable between them, played by two network namespaces, each with a host name, semaphores and a /dev/shm
-of its own, so that MPI too believes in two hosts: for tests that cut the cable. Both have one more interface, with an address
-and with nobody behind it.
+of its own that all programs there share, so that MPI too believes in two hosts: for tests that cut the cable. Both have one
+more interface, with an address and with nobody behind it.
 
     with Cable() as cable:                       # CannotLay says why there is none: it needs root and `ip`
         subprocess.Popen([*cable.at(0), "program"])      # listens on cable.hosts[0]
@@ -21,7 +21,7 @@ def ip(*args, check=True):
     return run
 
 
-AS_A_HOST = 'hostname "$0" && mount -t tmpfs shm /dev/shm && exec "$@"'
+AS_A_HOST = 'hostname "$0" && mount -t tmpfs shm /dev/shm && echo up && exec sleep infinity'
 
 
 class Cable:
@@ -31,6 +31,7 @@ class Cable:
     def __init__(self):
         self.tag = f"crema{os.getpid() % 100000}x{next(self.numbers)}"
         self.names = [self.tag + "a", self.tag + "b"]
+        self.inits = []
 
     def __enter__(self):
         if os.geteuid() != 0:
@@ -47,9 +48,10 @@ class Cable:
                 for args in (["addr", "add", "10.213.78.1/24", "dev", "aside"], ["link", "set", "aside", "up"], ["link", "set", "nobody", "up"],
                              ["addr", "add", f"{host}/24", "dev", name], ["link", "set", name, "up"], ["link", "set", "lo", "up"]):
                     ip("-n", name, *args)
-            run = subprocess.run([*self.at(0), "true"], capture_output=True, text=True)
-            if run.returncode:
-                raise CannotLay(f"no host of its own: {run.stderr.strip()}")
+                command = ["ip", "netns", "exec", name, "unshare", "--uts", "--ipc", "--mount", "sh", "-c", AS_A_HOST, name]
+                self.inits.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+                if (said := self.inits[-1].stdout.readline()) != "up\n":
+                    raise CannotLay(f"no host of its own: {said.strip()}")
         except CannotLay:
             self.remove()
             raise
@@ -62,8 +64,7 @@ class Cable:
 
     def at(self, end):
         """What a command begins with to run at one end."""
-        name = self.names[end]
-        return ["ip", "netns", "exec", name, "unshare", "--uts", "--ipc", "--mount", "sh", "-c", AS_A_HOST, name]
+        return ["nsenter", "--target", str(self.inits[end].pid), "--net", "--uts", "--ipc", "--mount", "--wd=."]
 
     def carried(self):
         """Bytes so far from the first host to the second."""
@@ -78,3 +79,7 @@ class Cable:
                 with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                     os.kill(int(pid), 9)
             ip("netns", "del", name, check=False)
+        for init in self.inits:
+            init.kill()
+            init.wait()
+            init.stdout.close()

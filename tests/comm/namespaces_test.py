@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A world across two hosts, played by two network namespaces with a cable between them; then the cable is cut.
+"""A world across two hosts, played by two network namespaces with a cable between them, one rank on each and two on each; a
+rank is killed, and the cable is cut.
 
     namespaces_test.py WORLD_PEER [mpi]
 
@@ -17,8 +18,8 @@ SILENCE = 1.5  # seconds
 STEPS, SENT = 20, 4 * 300000  # bytes in each
 
 
-def start(cable, rank, address, steps, environment):
-    command = [*cable.at(rank), PEER, str(rank), "2", address, SECRET, str(steps), str(SILENCE)]
+def start(cable, rank, size, address, steps, environment):
+    command = [*cable.at(2 * rank // size), PEER, str(rank), str(size), address, SECRET, str(steps), str(SILENCE)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
 
 
@@ -32,13 +33,13 @@ def line(process, prefix):
     return None
 
 
-def world(cable, steps, **environment):
-    first = start(cable, 0, f"{cable.hosts[0]}:0", steps, environment)
+def world(cable, steps, size=2, **environment):
+    first = start(cable, 0, size, f"{cable.hosts[0]}:0", steps, environment)
     address = line(first, "address ")
-    return [first, start(cable, 1, address, steps, environment)]
+    return [first] + [start(cable, rank, size, address, steps, environment) for rank in range(1, size)]
 
 
-def both(ranks, prefix):
+def everywhere(ranks, prefix):
     found = [line(p, prefix) for p in ranks]
     for p in ranks:
         p.wait(timeout=20)
@@ -47,7 +48,7 @@ def both(ranks, prefix):
 
 def test_world(cable):
     ranks = world(cable, STEPS)
-    assert both(ranks, "done") == ["", ""], "a world across the cable"
+    assert everywhere(ranks, "done") == ["", ""], "a world across the cable"
     assert [p.returncode for p in ranks] == [0, 0]
     assert cable.carried() > STEPS * SENT / 2, f"{cable.carried()} bytes: the sums came another way"
     print(f"{STEPS} steps across the cable")
@@ -59,7 +60,7 @@ def test_cut(cable):
         assert line(p, "step 10") is not None, "the world across the cable works"
     cable.cut()
     cut = time.monotonic()
-    errors = both(ranks, "error ")
+    errors = everywhere(ranks, "error ")
     took = time.monotonic() - cut
     print(f"both ended {took:.1f} s after the cut: {errors}")
     assert took < SILENCE + 8, "within the limit of silence and a margin"
@@ -68,9 +69,27 @@ def test_cut(cable):
         assert error and error.startswith(f"rank {1 - own} was lost"), "each names the other"
 
 
+def test_two_on_each(cable):
+    ranks = world(cable, STEPS, size=4)
+    assert everywhere(ranks, "done") == [""] * 4, "two ranks on each host"
+    assert [p.returncode for p in ranks] == [0] * 4
+    for victim in (1, 2):
+        ranks = world(cable, 0, size=4)
+        for p in ranks:
+            assert line(p, "step 10") is not None, "the world of four works"
+        ranks[victim].kill()
+        killed = time.monotonic()
+        errors = everywhere(ranks, "error ")
+        took = time.monotonic() - killed
+        print(f"rank {victim} of 4 killed: the others ended {took:.1f} s later: {errors}")
+        assert took < SILENCE + 8
+        assert [p.returncode for p in ranks] == [-9 if rank == victim else 1 for rank in range(4)]
+        assert all(e.startswith(f"rank {victim} was lost") for rank, e in enumerate(errors) if rank != victim)
+
+
 def test_wrong_interface(cable):
     begun = time.monotonic()
-    errors = both(world(cable, STEPS, UCX_NET_DEVICES="aside"), "error ")
+    errors = everywhere(world(cable, STEPS, UCX_NET_DEVICES="aside"), "error ")
     took = time.monotonic() - begun
     print(f"MPI through the wrong interface: both ended after {took:.1f} s: {errors}")
     assert any("MPI gave up" in (e or "") for e in errors), "who lives on knows why; MPICH may end its own process"
@@ -81,6 +100,7 @@ def main():
     try:
         with Cable() as cable:
             test_world(cable)
+            test_two_on_each(cable)
             if OVER_MPI:
                 test_wrong_interface(cable)
             test_cut(cable)

@@ -71,3 +71,23 @@ TEST_CASE("threads: the exception that began it is the one that comes out") {
   CHECK(world.communicator(0).failure() == "rank 2: bad sample");
   CHECK_THROWS_AS(ThreadWorld(0), SpecError);
 }
+
+TEST_CASE("threads: sums of one chunk and of many, several under way, one after the other") {
+  ThreadWorld world(3);
+  world.run([](Communicator& comm) {
+    std::vector<std::vector<std::int32_t>> data;
+    for (const std::size_t n : {1u, 50001u, 1u, 10u}) data.emplace_back(n);
+    for (int turn = 0; turn < 1000; ++turn) {
+      std::vector<Ticket> tickets;
+      for (auto& d : data) {
+        std::fill(d.begin(), d.end(), turn + comm.rank());
+        tickets.push_back(comm.start_all_reduce(std::span(d)));
+      }
+      for (std::size_t k = 0; k < data.size(); ++k) {
+        comm.wait(tickets[k]);
+        for (const int x : data[k])
+          if (x != 3 * turn + 3) throw Error(cat("a sum of ", data[k].size(), " in turn ", turn));
+      }
+    }
+  });
+}

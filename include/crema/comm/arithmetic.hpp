@@ -2,11 +2,11 @@
 // The sums, maxima and minima of collectives over any ElementType, one contribution at a time.
 //
 //   const Arithmetic& a = arithmetic(type, reduction);
-//   a.first(acc, x0, n);  a.next(acc, x1, n);  a.last(out, acc, x2, n);     // out = (x0 + x1) + x2
+//   a.first(acc, x0, n);  a.next(acc, x1, n);  a.last(out, also, acc, x2, n);     // out = (x0 + x1) + x2
 //
 // acc holds a.accumulator bytes for each element: floats for bfloat16, so that a sum is rounded once, at the end.
-// out may be x2. Integers wrap. A NaN among the contributions gives NaN, also for maximum and minimum. Denormals
-// count as zero, as in every region of crema.
+// out may be x2; the same goes to `also` in the same pass, unless that is null. Integers wrap. A NaN among the
+// contributions gives NaN, also for maximum and minimum. Denormals count as zero, as in every region of crema.
 #pragma once
 
 #include <cstring>
@@ -21,7 +21,7 @@ struct Arithmetic {
   std::size_t accumulator = 0;
   void (*first)(void* acc, const void* x, std::size_t n) = nullptr;
   void (*next)(void* acc, const void* x, std::size_t n) = nullptr;
-  void (*last)(void* out, const void* acc, const void* x, std::size_t n) = nullptr;
+  void (*last)(void* out, void* also, const void* acc, const void* x, std::size_t n) = nullptr;
 };
 
 template <class T>
@@ -39,26 +39,51 @@ A reduce_two(A a, A b) {
     return a + b;
 }
 
-/// out = acc op x. The first loop is over vectors of 16 bytes, which every processor has.
+/// out = a + b, and the same to `also`, in vectors of `Bytes` from element i on; the first that is left.
+template <std::size_t Bytes, class T>
+CREMA_ALWAYS_INLINE inline std::size_t add_vectors(T* out, T* also, const T* a, const T* b, std::size_t i,
+                                                   std::size_t n) {
+  typedef T Vector __attribute__((vector_size(Bytes)));
+  constexpr std::size_t width = Bytes / sizeof(T);
+  for (; i + width <= n; i += width) {
+    Vector u, v;
+    std::memcpy(&u, a + i, sizeof u);
+    std::memcpy(&v, b + i, sizeof v);
+    u += v;
+    std::memcpy(out + i, &u, sizeof u);
+    if (also) std::memcpy(also + i, &u, sizeof u);
+  }
+  return i;
+}
+#if defined(__x86_64__)
+template <class T>
+[[gnu::target("avx2")]] std::size_t add_wide(T* out, T* also, const T* a, const T* b, std::size_t i,
+                                             std::size_t n) {
+  return add_vectors<32>(out, also, a, b, i, n);
+}
+#endif
+
+/// out = acc op x, and the same to `also` unless it is null.
 template <Reduction R, class T, class Out>
-void reduce_into(void* out, const void* acc, const void* x, std::size_t n) {
+void reduce_into(void* out, void* also, const void* acc, const void* x, std::size_t n) {
   using A = Accumulator<T>;
   const A* const a = static_cast<const A*>(acc);
   const T* const b = static_cast<const T*>(x);
-  Out* const c = static_cast<Out*>(out);
+  Out *const c = static_cast<Out*>(out), *const d = static_cast<Out*>(also);
   std::size_t i = 0;
+  const auto reduce_one = [&] {
+    c[i] = static_cast<Out>(reduce_two<R, A>(a[i], static_cast<A>(b[i])));
+    if (d) d[i] = c[i];
+    ++i;
+  };
   if constexpr (R == Reduction::sum && std::is_floating_point_v<T>) {
-    typedef T Vector __attribute__((vector_size(16)));
-    constexpr std::size_t width = 16 / sizeof(T);
-    for (; i + width <= n; i += width) {
-      Vector u, v;
-      std::memcpy(&u, a + i, sizeof u);
-      std::memcpy(&v, b + i, sizeof v);
-      u += v;
-      std::memcpy(c + i, &u, sizeof u);
-    }
+    while (i < n && reinterpret_cast<std::uintptr_t>(c + i) % 32 != 0) reduce_one();  // most others, too
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) i = add_wide(c, d, a, b, i, n);
+#endif
+    i = add_vectors<16>(c, d, a, b, i, n);
   }
-  for (; i < n; ++i) c[i] = static_cast<Out>(reduce_two<R, A>(a[i], static_cast<A>(b[i])));
+  while (i < n) reduce_one();
 }
 
 template <class T, Reduction R>
@@ -73,11 +98,11 @@ constexpr Arithmetic arithmetic_of = {
     },
     [](void* acc, const void* x, std::size_t n) {
       const FloatMode mode;
-      reduce_into<R, T, Accumulator<T>>(acc, acc, x, n);
+      reduce_into<R, T, Accumulator<T>>(acc, nullptr, acc, x, n);
     },
-    [](void* out, const void* acc, const void* x, std::size_t n) {
+    [](void* out, void* also, const void* acc, const void* x, std::size_t n) {
       const FloatMode mode;
-      reduce_into<R, T, T>(out, acc, x, n);
+      reduce_into<R, T, T>(out, also, acc, x, n);
     },
 };
 

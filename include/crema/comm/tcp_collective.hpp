@@ -261,7 +261,7 @@ class TcpCollective {
     else if (q + 1 < size())
       arithmetic_->next(sum, x, n);
     else
-      arithmetic_->last(out, sum, x, n);
+      arithmetic_->last(out, nullptr, sum, x, n);
   }
 
   bool finish_if_all_moved() {

@@ -4,9 +4,10 @@
 //
 // A collective is cut into chunks; whoever waits, or calls progress(), claims chunks and does them for all ranks,
 // straight from and to the ranks' own buffers. So a rank that computes delays nobody who waits, and each element is
-// read once and written once per buffer.
+// read once and written once per buffer. The lock is taken to join and to leave a collective, not for its chunks.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <list>
 #include <map>
@@ -18,6 +19,27 @@
 #include "crema/core/thread_pool.hpp"
 
 namespace crema::inline CREMA_ABI::detail {
+
+/// One turn of a loop that waits by spinning.
+inline void spin_once() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+/// A mutex held for some 100 ns at a time: tried for a while, because to sleep and be woken takes longer.
+class BriefMutex {
+ public:
+  void lock() {
+    for (int i = 0; i < 100; ++i, spin_once())
+      if (mutex_.try_lock()) return;
+    mutex_.lock();
+  }
+  void unlock() { mutex_.unlock(); }
+
+ private:
+  std::mutex mutex_;
+};
 
 /// A number that ranks wait for to change: spinning for 0.3 ms where every rank has a core, then asleep.
 class ThreadEvent {
@@ -34,9 +56,7 @@ class ThreadEvent {
     while (spin_ && monotonic_seconds() < spin_end)
       for (int i = 0; i < 64; ++i) {
         if (now() != old) return;
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
+        spin_once();
       }
     const double left = std::max(0.0, end - monotonic_seconds());
     timespec most{static_cast<time_t>(left), 0};
@@ -56,8 +76,11 @@ class ThreadEvent {
 struct ThreadCollective {
   std::vector<Operation> calls;
   std::vector<bool> posted;
-  int missing = 0;  // ranks that have not come
-  std::size_t chunks = 0, claimed = 0, done = 0;
+  int missing, working = 0;  // ranks that have not come; that claim chunks
+  std::size_t chunks = 0, done = 0;
+  std::atomic<std::size_t> claimed{0};
+  explicit ThreadCollective(std::size_t ranks)
+      : calls(ranks), posted(ranks, false), missing(static_cast<int>(ranks)) {}
   bool complete() const { return missing == 0 && done == chunks; }
 };
 
@@ -92,6 +115,7 @@ class ThreadTeam {
   std::string rank_name(int rank) const { return cat("rank ", share_.first + rank); }
   ThreadEvent& event() { return event_; }
 
+  bool broken() const { return broken_.load(std::memory_order_acquire); }
   /// The failure's words; empty while there is none.
   std::string failure() {
     const std::lock_guard lock(mutex_);
@@ -120,11 +144,7 @@ class ThreadTeam {
     {
       const std::lock_guard lock(mutex_);
       number = next_[count(rank)]++;
-      while (collectives_.size() <= number - first_) {
-        ThreadCollective fresh;
-        fresh.calls.resize(count(ranks_)), fresh.posted.assign(count(ranks_), false), fresh.missing = ranks_;
-        collectives_.push_back(std::move(fresh));
-      }
+      while (collectives_.size() <= number - first_) collectives_.emplace_back(count(ranks_));
       ThreadCollective& c = collectives_[number - first_];
       for (int r = 0; r < ranks_; ++r)
         if (c.posted[count(r)] && !alike(c.calls[count(r)], op)) {
@@ -170,38 +190,40 @@ class ThreadTeam {
     return number < first_ ? "" : call_text(collectives_[number - first_].calls[count(rank)]);
   }
 
-  /// Does one chunk of the oldest collective that has one; false if there is none.
+  /// Does chunks of the oldest collective that has some, until all are claimed; false if there is none.
   bool work() {
-    const Operation* calls = nullptr;
-    std::size_t chunk = 0;
     ThreadCollective* c = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      if (!failure_.empty()) return false;
+      if (broken()) return false;
       for (ThreadCollective& one : collectives_)
-        if (one.missing == 0 && one.claimed < one.chunks) {
-          c = &one, chunk = one.claimed++, calls = one.calls.data();
+        if (one.missing == 0 && one.claimed.load(std::memory_order_relaxed) < one.chunks) {
+          c = &one;
           break;
         }
       if (!c) return false;
-      working_.fetch_add(1);  // under the lock: a failure that comes later waits for this chunk
+      ++c->working;
+      working_.fetch_add(1);  // under the lock: a failure that comes later waits for this rank's chunk
     }
-    run_chunk(calls, chunk);
+    std::size_t did = 0;
+    for (std::size_t chunk; !broken() && (chunk = c->claimed.fetch_add(1)) < c->chunks; ++did)
+      run_chunk(c->calls.data(), chunk);
     bool complete = false;
     {
       const std::lock_guard lock(mutex_);
-      complete = ++c->done == c->chunks;
+      c->done += did;
+      complete = did > 0 && c->complete();
+      --c->working;
       drop_complete();
     }
     working_.fetch_sub(1);
     if (complete) event_.happen();
-    return true;
+    return did > 0;
   }
 
-  std::mutex& mutex() { return mutex_; }
+  BriefMutex& mutex() { return mutex_; }
   std::list<ThreadMessage>& inbox(int rank) { return inbox_[count(rank)]; }
   std::atomic<int>& working() { return working_; }
-  bool broken_locked() const { return !failure_.empty(); }
 
  private:
   static std::size_t count(int n) { return static_cast<std::size_t>(n); }
@@ -209,14 +231,19 @@ class ThreadTeam {
     return a.kind == b.kind && a.type == b.type && a.reduction == b.reduction && a.peer == b.peer &&
            a.count == b.count;
   }
-  static std::size_t chunk_elements(const Operation& op) { return 65536 / size_of(op.type); }
+  std::size_t chunk_elements(const Operation& op) const {
+    const std::size_t quarter = op.count * size_of(op.type) / count(4 * ranks_);  // of what a rank does
+    return std::clamp<std::size_t>(quarter, 64 << 10, 256 << 10) / size_of(op.type);
+  }
 
   void fail_locked(int rank, const std::string& why) {
     if (failure_.empty()) failure_ = why, culprit_ = rank;
+    broken_.store(true, std::memory_order_release);
   }
   void drop_complete() {
     // All ranks have come to a complete one; a rank that still asks for it finds it before `first`.
-    while (!collectives_.empty() && collectives_.front().complete()) collectives_.pop_front(), ++first_;
+    while (!collectives_.empty() && collectives_.front().complete() && collectives_.front().working == 0)
+      collectives_.pop_front(), ++first_;
   }
 
   void run_chunk(const Operation* calls, std::size_t chunk) const {
@@ -285,20 +312,21 @@ class ThreadTeam {
       if (a.accumulator != size) acc = sums, a.first(acc, at(calls[0], i), n);
       for (int r = 1; r + 1 < ranks_; ++r) a.next(acc, at(calls[r], i), n);
       std::byte* const out = at(calls[to0], i);
-      a.last(out, acc, at(calls[ranks_ - 1], i), n);
-      for (int r = to0 + 1; r < to1; ++r) std::memcpy(at(calls[r], i), out, n * size);
+      a.last(out, to0 + 1 < to1 ? at(calls[to0 + 1], i) : nullptr, acc, at(calls[ranks_ - 1], i), n);
+      for (int r = to0 + 2; r < to1; ++r) std::memcpy(at(calls[r], i), out, n * size);
     }
   }
 
   const int ranks_;
   const TeamShare share_;
   ThreadEvent event_;
-  std::mutex mutex_;
+  BriefMutex mutex_;
   std::deque<ThreadCollective> collectives_;  // number first_ and on
   std::uint64_t first_ = 0;
   std::vector<std::list<ThreadMessage>> inbox_;  // by receiver
   std::vector<std::uint64_t> next_;              // by rank: its next collective
   std::string failure_;
+  std::atomic<bool> broken_{false};
   int culprit_ = -1;
   std::atomic<int> working_{0};
 };

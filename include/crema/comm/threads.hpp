@@ -88,10 +88,9 @@ class ThreadCommunicator : public Communicator {
 
   /// Throws the failure, when nobody works on this rank's memory any more.
   void check() {
-    const std::string why = team_->failure();
-    if (why.empty()) return;
+    if (!team_->broken()) return;
     team_->settle();
-    throw CommError(why);
+    throw CommError(team_->failure());
   }
   [[noreturn]] void broken(const std::string& why) {
     team_->fail(rank(), why);
@@ -142,7 +141,7 @@ class ThreadCommunicator : public Communicator {
     matches_.clear();
     {
       const std::lock_guard lock(team_->mutex());
-      if (team_->broken_locked()) return false;
+      if (team_->broken()) return false;
       for (auto& [id, s] : pending_) {  // all under one lock: a message that comes meanwhile overtakes nobody
         if (s.op.kind != Operation::receive || s.done) continue;
         for (detail::ThreadMessage& m : team_->inbox(rank()))
