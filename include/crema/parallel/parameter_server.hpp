@@ -211,7 +211,7 @@ class ParameterServer : public Distributed<T, B> {
     const std::int64_t ahead = (next_ - 1) / workers() - iteration;
     if (iteration >= 0) ahead_ = std::max(ahead_, ahead);
     if (ahead_ > rule_.delay)
-      throw Error(cat("a worker got ", ahead_, " steps ahead, of a delay of ", rule_.delay));
+      throw Error(cat("a step of a worker was ", ahead_, " iterations ahead, of a delay of ", rule_.delay));
   }
   bool all_gone() const { return std::count(gone_.begin() + 1, gone_.end(), false) == 0; }
 
