@@ -45,20 +45,15 @@ def free_port(taken=set(), lock=threading.Lock()):
     with lock:
         while True:
             port = random.randrange(20000, 32000)
-            if port not in taken and bindable(port):
+            if port not in taken and not listened(port):
                 taken.add(port)
                 return port
 
 
-def bindable(port):
+def listened(port):
+    """Asked by connecting: a socket bound to find out would be held a while by what another thread is just starting."""
     with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("127.0.0.1", port))
-            s.listen()
-            return True
-        except OSError:
-            return False
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Case:
@@ -207,7 +202,7 @@ class Case:
 
     def nothing_is_left(self, port, ranks):
         """But for what a dead rank 0 could not remove."""
-        check(self.cable or bindable(port), "the port of rank 0 is still taken")
+        check(self.cable or not listened(port), "the port of rank 0 is still taken")
         for p in ranks:
             check(not Path(f"/proc/{p.pid}").exists(), "a process stays behind")
         self.litter = len(os.listdir(self.shared))
