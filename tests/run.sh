@@ -3,7 +3,7 @@
 # Installs what the tests need, builds, and runs everything; the totals come last, the exit status is theirs.
 #
 #   bash tests/run.sh            everything
-#   bash tests/run.sh --quick    the suite once, with g++: under 10 minutes
+#   bash tests/run.sh --quick    the suite once, with g++, but for its slowest tests: about 10 minutes
 #
 # Works as root or with sudo on Debian 12; BUILD=folder puts the build elsewhere.
 set -uo pipefail
@@ -46,8 +46,8 @@ declare -A options=(
 )
 declare -A targets=([cuda]="test_cuda" [tsan]="test_core test_data test_net test_comm test_parallel")
 
-# compile NAME: configures and builds one of them; what it said is in $build/NAME.log.
-compile() {
+# compile_one NAME: configures and builds one of them.
+compile_one() {
   local flags toolkit target
   read -ra flags <<< "${options[$1]}"
   case $1 in
@@ -57,15 +57,15 @@ compile() {
       flags+=("-DCMAKE_CUDA_COMPILER=$toolkit/bin/nvcc" "-DCUDAToolkit_ROOT=$toolkit") ;;
   esac
   read -ra target <<< "${targets[$1]:-all}"
-  { cmake -S . -B "$build/$1" -G Ninja "${flags[@]}" && cmake --build "$build/$1" -j 2 --target "${target[@]}"; } > "$build/$1.log" 2>&1
+  cmake -S . -B "$build/$1" -G Ninja "${flags[@]}" && cmake --build "$build/$1" -j 2 --target "${target[@]}"
 }
 
-# compile_others: all builds but the first, one after the other; the exit status of each comes to $build/NAME.built.
-compile_others() {
+# compile NAME...: one after the other; what a build said is in $build/NAME.log, its exit status and seconds in NAME.built.
+compile() {
   local name start
-  for name in asan tsan clang cuda; do
+  for name; do
     start=$SECONDS
-    compile "$name"
+    compile_one "$name" > "$build/$name.log" 2>&1
     echo "$? $((SECONDS - start))" > "$build/$name.built"
   done
 }
@@ -83,11 +83,6 @@ suite() {
   read -r bad total < <(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' <<< "$out" | tail -n 1)
   passed=$((passed + ${total:-0} - ${bad:-0}))
   return $status
-}
-
-compile_first() {
-  compile release
-  echo "$? 0" > "$build/release.built"
 }
 
 # The first thing that a new user types, to its end: at least 90 % of the 10,000 test images.
@@ -110,19 +105,20 @@ spark() {
 }
 
 mkdir -p "$build"
-if [ "${1:-}" = --compile-others ]; then  # of the run that has started this one
-  compile_others
+if [ "${1:-}" = --compile ]; then  # for the run that has started this one
+  compile "${@:2}"
   exit
 fi
+others=(asan tsan clang cuda)
 rm -f "$build"/*.built
 part "packages" install_packages
-part "g++, build" compile_first
-if [ $quick = no ]; then  # tests often wait: the other builds go on meanwhile, at the lowest priority
-  setsid nice -n 19 bash tests/run.sh --compile-others &
+part "g++, build" compile release
+if [ $quick = yes ]; then
+  part "g++, tests" suite release -LE slow
+else  # tests often wait: the other builds go on meanwhile, at the lowest priority
+  setsid nice -n 19 bash tests/run.sh --compile "${others[@]}" &
   trap 'kill -- -'$!' 2> /dev/null' EXIT
-fi
-part "g++, all tests" suite release
-if [ $quick = no ]; then
+  part "g++, all tests" suite release
   part "quickstart" quickstart
   part "Spark" spark
   UBSAN_OPTIONS=halt_on_error=1 part "ASan and UBSan" suite asan -LE slow
@@ -133,7 +129,7 @@ fi
 
 printf '\nminutes of each part:\n'
 for i in "${!part_names[@]}"; do printf '  %5s  %s\n' "${part_minutes[$i]}" "${part_names[$i]}"; done
-for name in asan tsan clang cuda; do
+for name in "${others[@]}"; do
   [ ! -e "$build/$name.built" ] || awk -v name="$name" '{ printf "  %5.1f  build of %s, in the background\n", $2 / 60, name }' "$build/$name.built"
 done
 printf '  %5.1f  in all\n' "$(awk "BEGIN { print $SECONDS / 60 }")"

@@ -20,13 +20,6 @@
 
 namespace crema::inline CREMA_ABI::detail {
 
-/// One turn of a loop that waits by spinning.
-inline void spin_once() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
 /// A mutex held for some 100 ns at a time: tried for a while, because to sleep and be woken takes longer.
 class BriefMutex {
  public:

@@ -50,6 +50,13 @@ class FloatMode {
 #endif
 };
 
+/// One turn of a loop that waits by spinning.
+inline void spin_once() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
 /// How many processors this process may use.
 CREMA_INLINE int allowed_cores();
 #if CREMA_BODIES
@@ -89,11 +96,6 @@ class ThreadPool {
   static std::size_t count(int n) { return n > 0 ? static_cast<std::size_t>(n) : 0; }
   static constexpr double spin_seconds = 3e-4;
 
-  static void pause() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-  }
   /// Waits until `word` differs from `old`: spinning first, then asleep, with `sleepers` counting who must be
   /// woken.
   void wait(std::atomic<std::uint32_t>& word, std::uint32_t old, std::atomic<int>& sleepers);
@@ -155,7 +157,7 @@ CREMA_INLINE void ThreadPool::wait(std::atomic<std::uint32_t>& word, std::uint32
     do {
       for (int i = 0; i < 64; ++i) {
         if (word.load(std::memory_order_acquire) != old) return;
-        pause();
+        spin_once();
       }
     } while (monotonic_seconds() < end);
   }
@@ -229,7 +231,7 @@ CREMA_INLINE void ThreadPool::Failure::guard(Call call, const void* body, std::i
   try {
     call(body, i);
   } catch (...) {
-    while (lock.test_and_set(std::memory_order_acquire)) pause();
+    while (lock.test_and_set(std::memory_order_acquire)) spin_once();
     if (i < chunk) chunk = i, error = std::current_exception();
     lock.clear(std::memory_order_release);
   }
