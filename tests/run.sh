@@ -3,7 +3,7 @@
 # Installs what the tests need, builds, and runs everything; the totals come last, the exit status is theirs.
 #
 #   bash tests/run.sh            everything
-#   bash tests/run.sh --quick    the suite once, with g++, but for its slowest tests: about 10 minutes
+#   bash tests/run.sh --quick    the suite once, with g++, but for its slowest tests: about 12 minutes
 #
 # Works as root or with sudo on Debian 12; BUILD=folder puts the build elsewhere.
 set -uo pipefail
