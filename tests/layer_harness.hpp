@@ -103,7 +103,8 @@ class LayerHarness {
                          const std::vector<std::vector<double>>& params, std::uint64_t version = 1) {
     std::vector<View<const T, B>> in, in_after, weights, out_after, out_diff;
     std::vector<View<T, B>> out;
-    std::vector<Gradient<T, B>> in_diff, weight_diff;
+    std::vector<Gradient<T, B>> in_diff;
+    std::vector<ParamGradient<T, B>> weight_diff;
     for (std::size_t i = 0; i < bottom_.size(); ++i) {
       poison(bottom_[i], bottom_[i].data.get(), run_.poison);
       put(bottom_[i], bottom_[i].data.get(), bottoms[i]);

@@ -169,10 +169,12 @@ class Profile {
     for (int i = n; i-- > 0;)
       net.backward(step, scale, sink_, i, i + 1), lap(layers_[static_cast<std::size_t>(i)].backward);
     const std::span<float> w = net.parameters()->edit();
+    const crema::SolverStep update = bench_.solver->step(static_cast<std::int64_t>(iteration));
     for (const Range& b : buckets_) {
       const crema::Part own = crema::part_of(b.count, comm_.size(), comm_.rank());
-      bench_.solver->update_part(bench_.cpu, net.parameters()->segments(), w, net.gradients(),
-                                 b.first + own.first, own.count, static_cast<std::int64_t>(iteration), 1);
+      const std::size_t first = b.first + own.first;
+      bench_.solver->update_part(bench_.cpu, net.parameters()->segments(), w,
+                                 net.gradients().subspan(first, own.count), first, update);
     }
     lap(update_);
   }

@@ -60,7 +60,8 @@ class Bench {
         net_(cpu_, read(f), all_layers<float, Cpu>(), {.seed = 1}),
         solver_(make_solver<float, Cpu>(
             cpu_, {.base_lr = 0.01f, .lr_policy = "fixed", .momentum = 0.9f, .weight_decay = 5e-4f},
-            *net_.parameters())) {
+            *net_.parameters())),
+        update_(*solver_, *net_.parameters()) {
     const auto w = net_.parameters()->values();
     initial_.assign(w.begin(), w.end());
     data_.resize(static_cast<std::size_t>(net_.inputs()[0].shape.size()));
@@ -79,11 +80,12 @@ class Bench {
   double step(std::uint64_t i) {
     net_.write("data", data_), net_.write("label", label_);
     const Step step{.iteration = i};
+    update_.begin(static_cast<std::int64_t>(i));
     const auto losses = net_.forward(step);
     const double loss = objective(net_.outputs(), losses);
     loss_scales(net_.outputs(), losses, scale_);
-    net_.backward(step, scale_, store_);
-    solver_->update(cpu_, *net_.parameters(), net_.gradients(), static_cast<std::int64_t>(i));
+    net_.backward(step, scale_, update_);
+    update_.end();
     return loss;
   }
   void losses(int n) {
@@ -119,7 +121,7 @@ class Bench {
   Cpu cpu_;
   Net<float, Cpu> net_;
   std::unique_ptr<Solver<float, Cpu>> solver_;
-  StoreGradients<float, Cpu> store_;
+  UpdateGradients<float, Cpu> update_;
   std::vector<float> initial_, data_, label_;
   std::vector<double> scale_ = std::vector<double>(1);
 };

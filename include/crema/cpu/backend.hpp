@@ -34,6 +34,7 @@ class Cpu {
  public:
   static constexpr std::string_view name = "cpu";
   static constexpr bool has_native_order = true;
+  static constexpr bool ops_in_regions = true;  // on the calling thread alone, but for gemm
 
   /// Throws SpecError for an instruction set that this processor lacks or a negative number of threads.
   explicit Cpu(CpuOptions o = {});

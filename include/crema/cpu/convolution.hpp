@@ -223,8 +223,8 @@ struct CpuConvolutionPlan {
   std::vector<int> gradient_rows;  // weight gradient: where its tile rows begin, and the last one ends
   std::vector<std::vector<GradientColumn>> gradient_columns;
   std::vector<GradientTask> gradient_tasks;
-  int gradient_rows_at_once = 1;           // of output pixels
-  Buffer<T, Cpu> packed, packed_backward;  // weights in the kernels' order
+  int gradient_columns_at_once = 1, gradient_rows_at_once = 1;  // of output pixels
+  Buffer<T, Cpu> packed, packed_backward;                       // weights in the kernels' order
   std::uint64_t packed_version = 0, packed_backward_version = 0;
   std::vector<std::int64_t> tap_offset;  // canonical: where each tap lies in the padded input
   std::int64_t padded_width = 0, padded_height = 0, phase_width = 0;

@@ -44,12 +44,10 @@ void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
   };
   const int n = static_cast<int>(sets.size()), rows = static_cast<int>(p.gradient_rows.size()) - 1,
             kernel = p.geometry.y.kernel;
-  int widest = 1, columns = 1;
-  for (int i = 0; i < n; ++i) {
-    columns = std::max(columns, static_cast<int>(set(i).size()));
-    for (const GradientColumn& c : set(i)) widest = std::max(widest, c.hi - c.lo);
-  }
-  p.gradient_rows_at_once = std::clamp(gradient_pixels / widest, 1, max_gradient_rows);
+  int columns = 1;
+  for (int i = 0; i < n; ++i) columns = std::max(columns, static_cast<int>(set(i).size()));
+  p.gradient_columns_at_once = near_equal(p.geometry.x.out, gradient_pixels).front();
+  p.gradient_rows_at_once = std::clamp(gradient_pixels / p.gradient_columns_at_once, 1, max_gradient_rows);
   const auto plan = [&](int most_rows, int most_ky) {
     p.gradient_tasks.clear();
     for (int from = 0, to = 0; from < n; from = to) {
@@ -137,14 +135,26 @@ void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const 
   plan_gradient_tasks(p, threads);
 }
 
-/// Calls f(first output channel, how many, column, kernel row) for each tile of a task.
+/// Calls f(column, kernel row) for each tile of a row of tiles of a task.
 template <class T, class F>
 void for_each_tile(const CpuConvolutionPlan<T>& p, const GradientTask& t, const F& f) {
   for (int i = t.set0; i < t.set1; ++i)
-    for (auto r = static_cast<std::size_t>(t.row0); r < static_cast<std::size_t>(t.row1); ++r)
-      for (int ky = t.ky0; ky < t.ky1; ++ky)
-        for (const GradientColumn& c : p.gradient_columns[static_cast<std::size_t>(i)])
-          f(p.gradient_rows[r], p.gradient_rows[r + 1] - p.gradient_rows[r], c, ky);
+    for (int ky = t.ky0; ky < t.ky1; ++ky)
+      for (const GradientColumn& c : p.gradient_columns[static_cast<std::size_t>(i)]) f(c, ky);
+}
+
+/// The output pixels that one call sums: rows [y0, y1) x columns [x0, x1).
+struct Stretch {
+  int y0, y1, x0, x1;
+};
+
+/// Copies `count` lines of dy at these pixels side by side: their own pixels lie at distances that share few sets of L1.
+template <class T>
+void pack_stretch(const T* dy, int count, const Stretch& s, std::ptrdiff_t row, std::ptrdiff_t pixel,
+                  T* packed) {
+  for (int y = s.y0; y < s.y1; ++y)
+    for (int x = s.x0; x < s.x1; ++x, packed += count * lanes)
+      std::copy_n(dy + y * row + x * pixel, count * lanes, packed);
 }
 
 /// The tiles of a native weight gradient's task, each summed over all images and pixels in order.
@@ -153,46 +163,57 @@ void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels
                         View<const T, Cpu> dy, int group, const GradientTask& task, T* dw) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels(), outputs = g.group_outputs(), taps = g.taps();
-  const std::ptrdiff_t dy_step = dy.layout.pixel * lanes, x_step = g.x.stride * x.layout.pixel * lanes;
+  const std::ptrdiff_t pixel = dy.layout.pixel * lanes, x_step = g.x.stride * x.layout.pixel * lanes;
   alignas(64) T sums[max_gradient_tiles][32];
+  alignas(64) T packed[gradient_pixels * ConvolutionKernels<T>::max_a * lanes];
   WeightGradientRow rows[max_gradient_rows];
+  const auto row_of = [&](int r) { return p.gradient_rows[static_cast<std::size_t>(r)]; };
   int tile = 0;
-  for_each_tile(p, task, [&](int, int, const GradientColumn&, int) { std::fill_n(sums[tile++], 32, T(0)); });
-  for (std::int64_t block = 0; block < blocks(x.shape); ++block)
-    for (int y0 = 0; y0 < g.y.out; y0 += p.gradient_rows_at_once) {
-      const int y1 = std::min(y0 + p.gradient_rows_at_once, g.y.out);
-      tile = 0;
-      for_each_tile(p, task, [&](int first, int a, const GradientColumn& c, int ky) {
-        const int left = c.lo * g.x.stride - g.x.pad + (c.merged ? 0 : c.tap * g.x.dilation);
+  for (int r = task.row0; r < task.row1; ++r)
+    for_each_tile(p, task, [&](const GradientColumn&, int) { std::fill_n(sums[tile++], 32, T(0)); });
+  const auto sum = [&](std::int64_t block, const Stretch& s) {
+    tile = 0;
+    for (int r = task.row0; r < task.row1; ++r) {
+      const int a = row_of(r + 1) - row_of(r);
+      pack_stretch(dy.data + (block * dy.layout.block + std::int64_t{group} * outputs + row_of(r)) * lanes, a,
+                   s, g.x.out * pixel, pixel, packed);
+      for_each_tile(p, task, [&](const GradientColumn& c, int ky) {
+        const int lo = std::max(c.lo, s.x0), hi = std::min(c.hi, s.x1);
+        const int left = lo * g.x.stride - g.x.pad + (c.merged ? 0 : c.tap * g.x.dilation);
         int n = 0;
-        for (int oy = y0; oy < y1; ++oy) {
+        for (int oy = s.y0; oy < s.y1; ++oy) {
           const int iy = oy * g.y.stride - g.y.pad + ky * g.y.dilation;
-          if (iy < 0 || iy >= g.y.in) continue;
-          rows[n++] = {(block * dy.layout.block + (std::int64_t{oy} * g.x.out + c.lo) * dy.layout.pixel +
-                        std::int64_t{group} * outputs + first) *
-                           lanes,
+          if (iy < 0 || iy >= g.y.in || lo >= hi) continue;
+          rows[n++] = {((oy - s.y0) * (s.x1 - s.x0) + lo - s.x0) * a * lanes,
                        (block * x.layout.block + (std::int64_t{iy} * g.x.in + left) * x.layout.pixel +
                         std::int64_t{group} * channels + c.first) *
                            lanes,
-                       c.hi - c.lo};
+                       hi - lo};
         }
         if (n > 0)
-          k.dot[static_cast<std::size_t>(a)][static_cast<std::size_t>(c.count)](rows, n, dy.data, x.data,
-                                                                                dy_step, x_step, sums[tile]);
+          k.dot[static_cast<std::size_t>(a)][static_cast<std::size_t>(c.count)](
+              rows, n, packed, x.data, a * lanes, x_step, sums[tile]);
         ++tile;
       });
     }
+  };
+  const int width = p.gradient_columns_at_once, height = p.gradient_rows_at_once;
+  for (std::int64_t block = 0; block < blocks(x.shape); ++block)
+    for (int y = 0; y < g.y.out; y += height)
+      for (int left = 0; left < g.x.out; left += width)
+        sum(block, {y, std::min(y + height, g.y.out), left, std::min(left + width, g.x.out)});
   tile = 0;
-  for_each_tile(p, task, [&](int first, int a, const GradientColumn& c, int ky) {
-    for (int o = 0; o < a; ++o)
-      for (int j = 0; j < c.count; ++j) {
-        const int line = c.first + j, channel = c.merged ? line % channels : line,
-                  kx = c.merged ? line / channels : c.tap;
-        dw[((std::int64_t{group} * outputs + first + o) * channels + channel) * taps + ky * g.x.kernel +
-           kx] += sums[tile][o * c.count + j];
-      }
-    ++tile;
-  });
+  for (int r = task.row0; r < task.row1; ++r)
+    for_each_tile(p, task, [&](const GradientColumn& c, int ky) {
+      for (int o = row_of(r), i = 0; o < row_of(r + 1); ++o)
+        for (int j = 0; j < c.count; ++j, ++i) {
+          const int line = c.first + j, channel = c.merged ? line % channels : line,
+                    kx = c.merged ? line / channels : c.tap;
+          dw[((std::int64_t{group} * outputs + o) * channels + channel) * taps + ky * g.x.kernel + kx] +=
+              sums[tile][i];
+        }
+      ++tile;
+    });
 }
 
 }  // namespace detail

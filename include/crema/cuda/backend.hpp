@@ -25,6 +25,7 @@ class Cuda {
  public:
   static constexpr std::string_view name = "cuda";
   static constexpr bool has_native_order = false;
+  static constexpr bool ops_in_regions = false;
 
   /// How many devices this process can use; 0 without a driver.
   static int devices() noexcept {

@@ -31,7 +31,8 @@ class InnerProduct final : public Layer<T, B> {
     p.top = {{.shape = Shape(top)}};
     p.params.push_back({.name = "weight",
                         .shape = o.transpose ? Shape{inputs, outputs} : Shape{outputs, inputs},
-                        .filler = o.weight_filler});
+                        .filler = o.weight_filler,
+                        .in_pieces = true});
     if (o.bias_term) p.params.push_back({.name = "bias", .shape = {outputs}, .filler = o.bias_filler});
     const bool native = axis == 1 && !o.transpose;
     p.bottom_any_order = {native}, p.top_any_order = {native};
@@ -53,15 +54,28 @@ class InnerProduct final : public Layer<T, B> {
 
   void backward(B& b, const Backward<T, B>& k) override {
     const View<const T, B> x = rows(k.bottom[0]), dy = rows(k.top_diff[0]);
-    const Gradient<T, B>& w = k.param_diff[0];
+    const ParamGradient<T, B>& w = k.param_diff[0];
+    const Gradient<T, B>& dx = k.bottom_diff[0];
     const bool bias = k.param_diff.size() > 1 && k.param_diff[1].wanted;
-    if (w.wanted || bias)
-      inner_product_backward_weights(b, x, dy, options_.transpose, w.wanted ? w.view.data : nullptr, w.add,
+    const auto weights = [&](T* dw) {
+      inner_product_backward_weights(b, x, dy, options_.transpose, dw, w.add,
                                      bias ? k.param_diff[1].view.data : nullptr, bias && k.param_diff[1].add,
                                      k.scratchpad);
-    if (k.bottom_diff[0].wanted)
-      inner_product_backward_data(b, dy, k.params[0].data, options_.transpose, rows(k.bottom_diff[0].view),
-                                  k.bottom_diff[0].add);
+    };
+    if constexpr (B::ops_in_regions)
+      if (w.sink && inner_product_in_one_pass(x.shape, options_.num_output, x.layout)) {
+        if (bias) weights(nullptr);
+        const T *const params = k.params[0].data, *const reads = w.sink->reads();
+        return inner_product_backward(b, x, dy, params, dx.wanted ? rows(dx.view) : View<T, B>{}, dx.add,
+                                      k.scratchpad, reads ? reads + w.first : params,
+                                      [&](std::int64_t first, std::span<const T> piece) {
+                                        w.sink->take(b, w.first + static_cast<std::size_t>(first), piece);
+                                      });
+      }
+    if (w.wanted || bias) weights(w.wanted ? w.view.data : nullptr);
+    if (dx.wanted)
+      inner_product_backward_data(b, dy, k.params[0].data, options_.transpose, rows(dx.view), dx.add);
+    if (w.sink) w.sink->take(b, w.first, {w.view.data, static_cast<std::size_t>(w.view.shape.size())});
   }
 
  private:

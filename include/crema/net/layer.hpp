@@ -56,7 +56,14 @@ class GradSink {
   virtual ~GradSink() = default;
   /// Whether gradients are added to what the flat gradient buffer holds (later parts of iter_size).
   virtual bool adds() const { return false; }
-  /// The gradient of parameters [first, first + piece.size()) is final for this backward and lies in `piece`.
+  /// Whether take() may be called for parts of a parameter, from inside a region, with memory that is gone afterwards. Then
+  /// a layer may hand a gradient on while it is in cache, and the flat buffer never sees it.
+  virtual bool takes_pieces() const { return false; }
+  /// What take() reads besides, parallel to the flat buffers (an optimiser's history), for a layer that fetches it ahead;
+  /// may be null.
+  virtual const T* reads() const { return nullptr; }
+  /// The gradient of parameters [first, first + piece.size()) is final for this backward and lies in `piece`; nobody
+  /// reads these parameters again in it.
   virtual void take(B&, std::size_t first, std::span<const T> piece) = 0;
 };
 
@@ -79,12 +86,21 @@ struct Gradient {
 };
 
 template <class T, class B>
+struct ParamGradient : Gradient<T, B> {
+  /// Only where ParamPlan::in_pieces says so: the layer hands all of the gradient on, instead of the net, from `view` or
+  /// from memory of its own. Its element 0 is number `first` of the flat buffer.
+  GradSink<T, B>* sink = nullptr;
+  std::size_t first = 0;
+};
+
+template <class T, class B>
 struct Backward {
   std::span<const View<const T, B>> bottom, top,
       params;  // values; only those named by Plan::backward_reads are kept
   std::uint64_t params_version;
   std::span<const View<const T, B>> top_diff;  // empty view: no gradient arrives at that top
-  std::span<const Gradient<T, B>> bottom_diff, param_diff;
+  std::span<const Gradient<T, B>> bottom_diff;
+  std::span<const ParamGradient<T, B>> param_diff;
   std::span<const std::byte> workspace;
   std::span<std::byte> scratchpad;
   const Step& step;

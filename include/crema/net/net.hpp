@@ -111,8 +111,10 @@ class Net {
     std::unique_ptr<Layer<T, B>> layer;
     std::vector<View<const T, B>> bottom, top_data, params, top_diff;
     std::vector<View<T, B>> top;
-    std::vector<Gradient<T, B>> bottom_diff, param_diff;
+    std::vector<Gradient<T, B>> bottom_diff;
+    std::vector<ParamGradient<T, B>> param_diff;
     std::vector<bool> param_later;  // an earlier call of this backward has written that gradient already
+    std::vector<bool> in_pieces;    // this layer may hand that gradient on by itself
     std::vector<int> ready;         // parameters whose gradient is final after this layer
     std::vector<Loss> loss;
     std::vector<double> loss_scale;

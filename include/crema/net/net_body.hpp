@@ -198,7 +198,7 @@ void Net<T, B>::bind(int index) {
   const NetPlan::Layer& l = layer(index);
   Node& n = node(index);
   n.bottom.clear(), n.bottom_diff.clear(), n.top.clear(), n.top_data.clear(), n.top_diff.clear();
-  n.params.clear(), n.param_diff.clear(), n.param_later.clear(), n.ready.clear();
+  n.params.clear(), n.param_diff.clear(), n.param_later.clear(), n.in_pieces.clear(), n.ready.clear();
   n.after_forward.clear(), n.before_backward.clear();
   n.loss.assign(l.top.size(), {}), n.loss_scale.assign(l.top.size(), 0);
 
@@ -246,7 +246,7 @@ void Net<T, B>::bind(int index) {
     const Segment& s = parameters_->segments()[static_cast<std::size_t>(p)];
     const Segment& mine = plan_.segments[static_cast<std::size_t>(l.params[k])];
     n.params.push_back({parameters_->values().data() + s.offset, l.plan.params[k].shape, {}});
-    Gradient<T, B> g;
+    ParamGradient<T, B> g;
     bool later_user = false, earlier_user = false;
     for (std::size_t i = 0; i < plan_.layers.size(); ++i)
       for (std::size_t q = 0; q < plan_.layers[i].params.size(); ++q) {
@@ -257,8 +257,10 @@ void Net<T, B>::bind(int index) {
       }
     if (l.backward && mine.lr_mult != 0) {
       g.view = {gradients_.data() + s.offset, l.plan.params[k].shape, {}}, g.wanted = true;
+      g.first = s.offset;
       if (!earlier_user) n.ready.push_back(p);
     }
+    n.in_pieces.push_back(g.wanted && l.plan.params[k].in_pieces && !earlier_user && !later_user);
     n.param_diff.push_back(g);
     n.param_later.push_back(later_user);
   }
@@ -331,8 +333,10 @@ void Net<T, B>::backward(const Step& step, std::span<const double> loss_scale, G
     if (!layer(i).backward) continue;
     for (const Conversion& c : n.before_backward)
       convert(backend_, View<const T, B>(c.src), c.dst, ConvertOptions{c.add, DeadLanes::zero});
-    for (std::size_t k = 0; k < n.param_diff.size(); ++k)
+    for (std::size_t k = 0; k < n.param_diff.size(); ++k) {
       n.param_diff[k].add = sink.adds() || n.param_later[k];
+      n.param_diff[k].sink = n.in_pieces[k] && !n.param_diff[k].add && sink.takes_pieces() ? &sink : nullptr;
+    }
     try {
       if (step.cancel) step.cancel->check();
       n.layer->backward(backend_,
@@ -345,6 +349,9 @@ void Net<T, B>::backward(const Step& step, std::span<const double> loss_scale, G
     }
     for (const int p : n.ready) {
       const Segment& s = parameters_->segments()[static_cast<std::size_t>(p)];
+      if (std::any_of(n.param_diff.begin(), n.param_diff.end(),
+                      [&](const ParamGradient<T, B>& g) { return g.sink && g.first == s.offset; }))
+        continue;  // the layer has handed it on
       sink.take(backend_, s.offset, std::span<const T>(gradients_.data() + s.offset, s.count));
     }
   }

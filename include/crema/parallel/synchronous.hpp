@@ -73,11 +73,13 @@ class Synchronous final : public Distributed<T, B>, Arrivals {
     }
     if (r.solver.clips()) scale *= r.solver.clip_scale(own_sum_of_squares());
     const std::span<T> w = r.net.parameters()->edit();
+    const SolverStep update = r.solver.step(r.iteration, scale);
     for (std::size_t i = buckets_.size(); i-- > 0;) {
       Bucket& b = buckets_[i];
       const Part own = own_part(b);
-      r.solver.update_part(r.backend, r.net.parameters()->segments(), w, r.net.gradients(),
-                           b.first + own.first, own.count, r.iteration, scale);
+      const std::size_t first = b.first + own.first;
+      r.solver.update_part(r.backend, r.net.parameters()->segments(), w,
+                           r.net.gradients().subspan(first, own.count), first, update);
       b.ticket = this->comm_.start_all_gather(w.subspan(b.first, b.count), parameters_);
       b.arriving = true;
     }

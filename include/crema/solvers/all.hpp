@@ -3,6 +3,7 @@
 #pragma once
 
 #include "crema/solvers/sgd.hpp"
+#include "crema/solvers/update_gradients.hpp"
 
 namespace crema::inline CREMA_ABI {
 

@@ -14,13 +14,13 @@ class SgdSolver final : public Solver<T, B> {
 
  protected:
   void apply(B& b, std::span<T> w, std::span<const T> gradients, std::size_t first, double rate, double decay,
-             double scale, std::int64_t) override {
+             const SolverStep& step) override {
     sgd_update<T>(b, w, gradients, this->history(0).subspan(first, w.size()),
                   {.rate = static_cast<T>(rate),
                    .momentum = static_cast<T>(this->spec_.momentum),
                    .decay = static_cast<T>(decay),
                    .l1 = this->spec_.regularization_type == "L1",
-                   .scale = static_cast<T>(scale)});
+                   .scale = static_cast<T>(step.scale)});
   }
 };
 

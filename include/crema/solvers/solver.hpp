@@ -19,6 +19,13 @@ namespace crema::inline CREMA_ABI {
 
 class Cpu;
 
+/// What all pieces of one update share.
+struct SolverStep {
+  std::int64_t iteration = 0;
+  double rate = 0;   // of this iteration, before lr_mult
+  double scale = 1;  // of the gradients
+};
+
 template <class T, class B>
 class Solver {
  public:
@@ -35,6 +42,10 @@ class Solver {
   void update(B& b, Parameters<T, B>& p, std::span<const T> gradients, std::int64_t iteration,
               double scale = 1);
 
+  SolverStep step(std::int64_t iteration, double scale = 1) const {
+    return {iteration, learning_rate(spec_, iteration), scale};
+  }
+
   /// Whether update() asks for the gradient's norm, and what it then multiplies by. Caffe clips what the
   /// parts of iter_size have added up to, before it is scaled.
   bool clips() const { return spec_.clip_gradients >= 0; }
@@ -43,15 +54,16 @@ class Solver {
     return norm > spec_.clip_gradients ? spec_.clip_gradients / norm : 1;
   }
 
-  /// update() without clipping for the elements [first, first + count) of the flat buffers alone: `w` is
-  /// Parameters::edit() of this change. Elements are independent: any split has the same bits.
+  /// update() without clipping for a piece of the flat buffers alone, whose gradients begin with that of element `first`:
+  /// `w` is all of Parameters::edit() of this change. Elements are independent: any split has the same bits, and pieces
+  /// may be updated from inside a region.
   void update_part(B& b, std::span<const Segment> segments, std::span<T> w, std::span<const T> gradients,
-                   std::size_t first, std::size_t count, std::int64_t iteration, double scale);
+                   std::size_t first, const SolverStep& step);
 
  protected:
   /// The rule itself, for a piece of one segment that begins at element `first` of the flat buffers.
   virtual void apply(B&, std::span<T> w, std::span<const T> gradients, std::size_t first, double rate,
-                     double decay, double scale, std::int64_t iteration) = 0;
+                     double decay, const SolverStep&) = 0;
   SolverSpec spec_;
   std::vector<Buffer<T, B>> history_;
 };
@@ -73,20 +85,18 @@ template <class T, class B>
 void Solver<T, B>::update(B& b, Parameters<T, B>& p, std::span<const T> gradients, std::int64_t iteration,
                           double scale) {
   if (clips()) scale *= clip_scale(sum_of_squares<T>(b, gradients));
-  const std::span<T> w = p.edit();
-  update_part(b, p.segments(), w, gradients, 0, w.size(), iteration, scale);
+  update_part(b, p.segments(), p.edit(), gradients, 0, step(iteration, scale));
 }
 
 template <class T, class B>
 void Solver<T, B>::update_part(B& b, std::span<const Segment> segments, std::span<T> w,
-                               std::span<const T> gradients, std::size_t first, std::size_t count,
-                               std::int64_t iteration, double scale) {
-  const double rate = learning_rate(spec_, iteration);
+                               std::span<const T> gradients, std::size_t first, const SolverStep& step) {
   for (const Segment& s : segments) {
-    const std::size_t from = std::max(first, s.offset), to = std::min(first + count, s.offset + s.count);
+    const std::size_t from = std::max(first, s.offset),
+                      to = std::min(first + gradients.size(), s.offset + s.count);
     if (s.lr_mult == 0 || from >= to) continue;
-    apply(b, w.subspan(from, to - from), gradients.subspan(from, to - from), from, rate * s.lr_mult,
-          spec_.weight_decay * s.decay_mult, scale, iteration);
+    apply(b, w.subspan(from, to - from), gradients.subspan(from - first, to - from), from,
+          step.rate * s.lr_mult, spec_.weight_decay * s.decay_mult, step);
   }
 }
 

@@ -13,7 +13,7 @@
 
 #include <cmath>
 
-#include "crema/solvers/solver.hpp"
+#include "crema/solvers/update_gradients.hpp"
 #include "crema/train/source.hpp"
 
 namespace crema::inline CREMA_ABI {
@@ -52,8 +52,8 @@ class Strategy {
   /// Before the first step: all ranks start where rank 0 stands (iteration, weights, history). Throws SpecError
   /// when the ranks do not train the same net in the same way.
   virtual void begin(Replica<T, B>&) {}
-  /// Runs step replica.iteration and changes the weights, some of which may arrive later. Throws DataError, before anything is changed, when
-  /// a loss is no finite number.
+  /// Runs step replica.iteration and changes the weights, some of which may arrive later. Throws DataError, before
+  /// anything is changed, when a loss is no finite number.
   virtual void run_step(Replica<T, B>& replica) = 0;
   /// The iteration after this one; max_iter or more: this rank has no more to do.
   virtual std::int64_t next(std::int64_t iteration) const { return iteration + 1; }
@@ -121,10 +121,14 @@ class GradientStep {
         if (part == 0) first = losses[k].weight;
         total += losses[k].weight;
       }
-      if (part + 1 == r.iter_size)
-        last.adding(part > 0), r.net.backward(step, scale_, last);
-      else
+      if (part + 1 == r.iter_size) {
+        last.adding(part > 0);
+        Step whole = step;  // weights that change meanwhile belong to one step, all of them
+        if (last.takes_pieces()) whole.cancel = nullptr;
+        r.net.backward(whole, scale_, last);
+      } else {
         r.net.backward(step, scale_, part == 0 ? static_cast<GradSink<T, B>&>(store_) : add_);
+      }
     }
     return total > 0 && first > 0 ? first / total : 1.0 / r.iter_size;
   }
@@ -153,6 +157,13 @@ template <class T, class B>
 class SingleRank final : public Strategy<T, B> {
  public:
   void run_step(Replica<T, B>& r) override {
+    if (r.iter_size == 1 && !r.solver.clips()) {
+      UpdateGradients<T, B> update(r.solver, *r.net.parameters());
+      update.begin(r.iteration);
+      step_.run(
+          r, [](std::span<Loss>) {}, update);
+      return update.end();
+    }
     const double scale = step_.run(r);
     r.solver.update(r.backend, *r.net.parameters(), r.net.gradients(), r.iteration, scale);
   }

@@ -31,9 +31,9 @@ void inner_product_tile(const T* w, std::int64_t k, const InputRuns& in, const T
 }
 
 template <class T, int R, int N>
-inline CREMA_ALWAYS_INLINE void inner_product_lines(const T* w, std::int64_t k, int n, const T* dy,
-                                                    std::int64_t dy_block, std::int64_t step, T* dx,
-                                                    std::int64_t dx_block, bool add) {
+inline CREMA_ALWAYS_INLINE void inner_product_lines(const T* w, const T* also, std::int64_t k, int n,
+                                                    const T* dy, std::int64_t dy_block, std::int64_t step,
+                                                    T* dx, std::int64_t dx_block, bool add) {
   constexpr int L = V<T>::line, width = V<T>::n, C = N * L;
   vec<T> acc[R][C];
 #pragma GCC unroll 16
@@ -41,8 +41,9 @@ inline CREMA_ALWAYS_INLINE void inner_product_lines(const T* w, std::int64_t k, 
 #pragma GCC unroll 16
     for (int c = 0; c < C; ++c)
       acc[i][c] = add ? load(dx + i * step + c / L * dx_block + c % L * width) : vec<T>{};
-  for (int o = 0; o < n; ++o, w += k, dy += 16) {
-    __builtin_prefetch(w + n * k);
+  for (int o = 0; o < n; ++o, w += k, also += k, dy += 16) {
+    __builtin_prefetch(w + n * k, 0, 2);
+    __builtin_prefetch(also, 1, 2);
     vec<T> d[C];
 #pragma GCC unroll 16
     for (int c = 0; c < C; ++c) d[c] = load(dy + c / L * dy_block + c % L * width);
@@ -67,17 +68,18 @@ inline constexpr int data_lines = registers == 32   ? (N == 3 ? 8 : 16 / N) / V<
                                                     : 1;
 
 template <class T, int N>
-void inner_product_backward(const T* w, std::int64_t k, int n, const T* dy, std::int64_t dy_block,
-                            std::int64_t count, std::int64_t step, T* dx, std::int64_t dx_block, bool add) {
+void inner_product_backward(const T* w, const T* also, std::int64_t k, int n, const T* dy,
+                            std::int64_t dy_block, std::int64_t count, std::int64_t step, T* dx,
+                            std::int64_t dx_block, bool add) {
   constexpr int R = data_lines<T, N>;
   std::int64_t i = 0;
   for (; i + R <= count; i += R)
-    inner_product_lines<T, R, N>(w + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
+    inner_product_lines<T, R, N>(w + i, also + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
   if constexpr (R >= 8)
     for (; i + 4 <= count; i += 4)
-      inner_product_lines<T, 4, N>(w + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
+      inner_product_lines<T, 4, N>(w + i, also + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
   for (; i < count; ++i)
-    inner_product_lines<T, 1, N>(w + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
+    inner_product_lines<T, 1, N>(w + i, also + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
 }
 
 template <class T, int N, int... R>
