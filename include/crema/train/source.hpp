@@ -85,8 +85,9 @@ class DatasetSource final : public BatchSource<T> {
     t.mean_file.reset();  // a path may be another on each host
     fingerprint_ = hash_name(cat(batcher_.dataset().size(), " of ", batcher_.dataset().sample_shape(), ", ",
                                  options.shards.total, " shards, ", print(t)));
-    if (options.mean)
-      for (const float x : options.mean->values) fingerprint_ = hash_name(cat(" ", x), fingerprint_);
+    if (const MeanImage* const m = options.mean.get())
+      fingerprint_ = hash_name(
+          {reinterpret_cast<const char*>(m->values.data()), m->values.size() * sizeof(float)}, fingerprint_);
     tops_.push_back({std::move(data_top), {}, {}});
     if (!label_top.empty()) tops_.push_back({std::move(label_top), {}, {}});
   }
