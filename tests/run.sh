@@ -27,7 +27,7 @@ part() {
 install_packages() {
   local need=() sudo=""
   for p in g++ cmake ninja-build pkg-config python3 catch2 libcli11-dev zlib1g-dev libjpeg-dev libpng-dev liblmdb-dev libprotobuf-dev protobuf-compiler libopencv-dnn-dev libopencv-imgcodecs-dev binutils iproute2 python3-venv \
-    mpich libmpich-dev openmpi-bin libopenmpi-dev dataset-fashion-mnist clang-14 clang-format-14 libclang-rt-14-dev; do
+    mpich libmpich-dev openmpi-bin libopenmpi-dev dataset-fashion-mnist clang-14 clang-format-14 libclang-rt-14-dev libbenchmark-dev libopenblas-dev; do
     dpkg -s "$p" > /dev/null 2>&1 || need+=("$p")
   done
   [ ${#need[@]} -eq 0 ] && return 0
@@ -41,7 +41,7 @@ declare -A options=(
   [release]="-DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON"
   [asan]="-DCMAKE_BUILD_TYPE=None -DCREMA_SANITIZE=address,undefined"
   [tsan]="-DCMAKE_BUILD_TYPE=None -DCREMA_SANITIZE=thread -DCREMA_BUILD_EXAMPLES=OFF"
-  [clang]="-DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON -DCMAKE_CXX_COMPILER=clang++-14"
+  [clang]="-DCMAKE_BUILD_TYPE=Release -DCREMA_WARNINGS_AS_ERRORS=ON -DCMAKE_CXX_COMPILER=clang++-14 -DCREMA_BUILD_BENCH=ON"
   [cuda]="-DCREMA_BUILD_CUDA=ON -DCREMA_BUILD_EXAMPLES=OFF"
 )
 declare -A targets=([cuda]="test_cuda" [tsan]="test_core test_data test_net test_comm test_parallel")

@@ -33,14 +33,14 @@ void common(CLI::App& c, Flags& f) {
 std::vector<std::string> arguments(int argc, char** argv) {
   std::vector<std::string> out = crema::with_two_dashes(
       {argv + 1, argv + argc},
-      {"solver",        "snapshot",      "weights",      "model",         "iterations",    "phase",
-       "gpu",           "level",         "stage",        "sigint_effect", "sighup_effect", "threads",
-       "seed",          "report",        "save",         "data-root",     "data_root",     "help",
-       "version",       "ranks",         "shards",       "strategy",      "tau",           "local-from",
-       "local_from",    "alpha",         "n-fetch",      "n_fetch",       "n-push",        "n_push",
-       "delay",         "bfloat16",      "world",        "rank",          "ranks-here",    "ranks_here",
-       "secret-file",   "secret_file",   "deadline",     "silence",       "gray",          "shuffle",
-       "resize_height", "resize-height", "resize_width", "resize-width",  "backend"});
+      {"solver",      "snapshot",      "weights",       "model",         "iterations",    "phase",
+       "gpu",         "level",         "stage",         "sigint_effect", "sighup_effect", "threads",
+       "seed",        "report",        "save",          "data-root",     "data_root",     "help",
+       "version",     "ranks",         "shards",        "strategy",      "tau",           "local-from",
+       "local_from",  "alpha",         "n-fetch",       "n_fetch",       "n-push",        "n_push",
+       "delay",       "bfloat16",      "world",         "rank",          "ranks-here",    "ranks_here",
+       "secret-file", "secret_file",   "deadline",      "silence",       "timeout",       "gray",
+       "shuffle",     "resize_height", "resize-height", "resize_width",  "resize-width",  "backend"});
   std::reverse(out.begin(), out.end());  // the order in which CLI11 wants a vector
   return out;
 }
@@ -97,6 +97,12 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   on_train.add_option("--silence", f.silence, "with --world: seconds after which a silent process is lost")
       ->needs(world)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  on_train
+      .add_option("--timeout", f.timeout,
+                  "seconds that ranks wait for each other within the training, such as for a parameter "
+                  "server that tests")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   crema::StrategyOptions& s = f.strategy;

@@ -14,7 +14,7 @@ struct Flags {
   std::vector<std::string> weights, data_roots, stages;
   std::string sigint_effect = "stop", sighup_effect = "snapshot", phase = "TRAIN", gpu;
   int iterations = 50, threads = 0, level = 0, ranks = 1, rank = 0, ranks_here = 1, shards = 0;
-  double deadline = 30, silence = 10;
+  double deadline = 30, silence = 10, timeout = 300;
   std::string root, list, output;  // convert, mean
   std::int64_t resize_height = 0, resize_width = 0;
   bool gray = false, shuffle = false;

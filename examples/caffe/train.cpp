@@ -174,7 +174,8 @@ void train_in_world(const Flags& f, const SolverSpec& spec) {
                .address = f.world,
                .secret = secret(f),
                .deadline = f.deadline,
-               .silence = f.silence});
+               .silence = f.silence,
+               .timeout = f.timeout});
   try {
     if (here == 1) {
       train_rank(f, spec, &world.communicator(), &world, 1, true);
@@ -199,7 +200,7 @@ int train(const Flags& f) {
   } else if (f.ranks == 1) {
     train_rank(f, spec, nullptr, nullptr, 1, true);
   } else {
-    ThreadWorld world(f.ranks);
+    ThreadWorld world(f.ranks, f.timeout);
     world.run([&](Communicator& comm) { train_rank(f, spec, &comm, nullptr, f.ranks, comm.rank() == 0); });
   }
   return 0;

@@ -9,7 +9,7 @@
 //   crema_mpi SOLVER DATA 127.0.0.1:4711 1 2
 //
 // All ranks take batches of the prototxt's size: the global batch is that many times the ranks. Of the flags of `crema train`
-// it knows --strategy=NAME, --snapshot=auto, --deadline=SECONDS and --silence=SECONDS.
+// it knows --strategy=NAME, --snapshot=auto, --deadline=SECONDS, --silence=SECONDS and --timeout=SECONDS.
 #include <crema/caffe/job.hpp>
 #include <crema/comm/mpi_world.hpp>
 #include <crema/cpu/cpu.hpp>
@@ -26,7 +26,7 @@ namespace {
 struct Flags {
   std::vector<std::string> words;
   std::string strategy = "synchronous", snapshot;
-  double deadline = 30, silence = 10;
+  double deadline = 30, silence = 10, timeout = 300;
 };
 Flags read_flags(int argc, char** argv) {
   Flags f;
@@ -40,6 +40,8 @@ Flags read_flags(int argc, char** argv) {
       f.deadline = std::atof(value.data());
     else if (word.starts_with("--silence="))
       f.silence = std::atof(value.data());
+    else if (word.starts_with("--timeout="))
+      f.timeout = std::atof(value.data());
     else
       f.words.emplace_back(word);
   }
@@ -92,6 +94,7 @@ int run(int argc, char** argv) {
   WorldOptions o;
   o.deadline = f.deadline;
   o.silence = f.silence;
+  o.timeout = f.timeout;
   if (f.words.size() == 5) {
     const char* const secret = std::getenv("CREMA_SECRET");
     o.secret = secret ? secret : "";

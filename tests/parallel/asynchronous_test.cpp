@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "tiny_ranks.hpp"
+#include "watching.hpp"
 
 using namespace crema_test;
 
@@ -15,23 +16,25 @@ SolverSpec plain(int iterations) {  // no momentum, no decay
   return s;
 }
 
-/// A backend's worth of weights without data: what ElasticAveraging does to them.
-NetSpec one_weight() {
+/// Two weights and one sample, x = 1 of class 0: the loss is log(1 + exp(w_1 - w_0)).
+NetSpec two_weights() {
   return parse_net(
       R"(layer { name: "in" type: "Input" top: "x" top: "y" input_param { shape { dim: [1, 1] } shape { dim: 1 } } }
     layer { name: "ip" type: "InnerProduct" bottom: "x" top: "s" inner_product_param { num_output: 2 bias_term: false } }
     layer { name: "loss" type: "SoftmaxWithLoss" bottom: "s" bottom: "y" top: "loss" })");
 }
-class Zeros final : public BatchSource<double> {
+class OneSample final : public BatchSource<double> {
  public:
   std::int64_t batch() const override { return 1; }
   void seek(std::int64_t) override {}
   std::span<const BatchTop<double>> next() override { return tops_; }
 
  private:
-  std::vector<double> zero_{0.0};
-  std::vector<BatchTop<double>> tops_{{"x", Shape{1, 1}, zero_}, {"y", Shape{1}, zero_}};
+  std::vector<double> x_{1.0}, y_{0.0};
+  std::vector<BatchTop<double>> tops_{{"x", Shape{1, 1}, x_}, {"y", Shape{1}, y_}};
 };
+/// Of two_weights' loss by w_0, where w_1 = -w_0: by w_1 it is the opposite, so that this stays so.
+double gradient_at(double w) { return -1 / (1 + std::exp(2 * w)); }
 
 /// Rank 2 naps at each step. `steps`: how many each rank took.
 Seen<double> run_with_a_slow_worker(const RankedJob& job, std::vector<int>& steps) {
@@ -59,6 +62,26 @@ TEST_CASE("local SGD with tau 1 and no momentum is synchronous SGD", "[parallel]
   CHECK(largest_difference(run_ranks<double>(job).weights[0], synchronous.weights[0]) < 1e-10);
   job.strategy = {.name = "local_sgd", .tau = 50, .local_from = 100};  // post-local: not yet
   CHECK(largest_difference(run_ranks<double>(job).weights[0], synchronous.weights[0]) < 1e-10);
+  std::vector<std::int64_t> averaged;  // iterations, on rank 0
+  Seen<double> seen;
+  std::mutex mutex;
+  ThreadWorld world(4);
+  job.strategy = {.name = "local_sgd", .tau = 20, .local_from = 50};
+  world.run([&](Communicator& comm) {
+    Watching watching(comm);
+    std::int64_t iteration = 0;
+    watching.on_end = [&](const Operation& op) {
+      const bool weights = op.kind == Operation::all_reduce && op.type == ElementType::float64;
+      if (weights && comm.rank() == 0) averaged.push_back(iteration);
+    };
+    run_rank<double>(job, &watching, seen, mutex, [&] { return ++iteration, Action::none; });
+  });
+  std::vector<std::int64_t> wanted;
+  for (std::int64_t t = 0; t < 50; ++t) wanted.push_back(t);
+  for (const std::int64_t t : {59, 79, 99}) wanted.push_back(t);
+  CHECK(averaged == wanted);
+  CHECK(seen.weights[0] == seen.weights[3]);
+
   job.strategy = {.name = "local_sgd", .tau = 5};
   const Seen<double> local = run_ranks<double>(job);
   CHECK(local.weights[0] == local.weights[3]);  // 100 is a multiple of 5
@@ -69,11 +92,11 @@ TEST_CASE("elastic averaging moves weights and centre by hand-computed steps", "
   ThreadWorld world(2);
   world.run([](Communicator& comm) {
     Cpu cpu({.threads = 1});
-    Net<double, Cpu> net(cpu, one_weight(), all_layers<double, Cpu>());
+    Net<double, Cpu> net(cpu, two_weights(), all_layers<double, Cpu>());
     SolverSpec still;
     still.base_lr = 0, still.lr_policy = "fixed";
     SgdSolver<double, Cpu> solver(cpu, still, *net.parameters());
-    Zeros source;
+    OneSample source;
     Replica<double, Cpu> r{cpu, net, solver, source};
     net.parameters()->edit()[0] = 4;
     ElasticAveraging<double, Cpu> strategy(comm, {.alpha = 0.25, .tau = 2});
@@ -93,6 +116,52 @@ TEST_CASE("elastic averaging moves weights and centre by hand-computed steps", "
     strategy.end(r);
     CHECK(net.parameters()->values()[0] == 4.625);
   });
+}
+
+TEST_CASE("elastic averaging takes the papers' steps", "[parallel]") {
+  constexpr double eta = 0.5, alpha = 0.25;
+  for (const auto& [eamsgd, delta] : {std::pair{false, 0.0}, {false, 0.875}, {true, 0.875}}) {
+    INFO((eamsgd ? "EAMSGD, delta " : "EASGD, delta ") << delta);
+    ThreadWorld world(2);
+    std::vector<std::vector<double>> seen(2);  // w_0 and w_1 after each step, then the centre
+    world.run([&, eamsgd = eamsgd, delta = delta](Communicator& comm) {
+      Cpu cpu({.threads = 1});
+      Net<double, Cpu> net(cpu, two_weights(), all_layers<double, Cpu>());
+      SolverSpec spec;
+      spec.base_lr = static_cast<float>(eta), spec.lr_policy = "fixed";
+      spec.momentum = static_cast<float>(delta);
+      SgdSolver<double, Cpu> solver(cpu, spec, *net.parameters());
+      OneSample source;
+      Replica<double, Cpu> r{cpu, net, solver, source};
+      const auto put = [&](double w) { net.parameters()->edit()[0] = w, net.parameters()->edit()[1] = -w; };
+      const auto note = [&] {
+        const auto w = net.parameters()->values().first(2);
+        auto& own = seen[static_cast<std::size_t>(comm.rank())];
+        own.insert(own.end(), w.begin(), w.end());
+      };
+      put(0.5);
+      ElasticAveraging<double, Cpu> strategy(comm, {.alpha = alpha, .tau = 1, .eamsgd = eamsgd});
+      strategy.begin(r);  // the centre is 0.5
+      put(comm.rank() == 0 ? 1 : -1);
+      for (; r.iteration < 3; ++r.iteration) strategy.run_step(r), note();
+      strategy.end(r), note();
+    });
+    double x[2] = {1, -1}, v[2] = {0, 0}, c = 0.5;
+    std::vector<std::vector<double>> wanted(2);
+    for (int t = 0; t < 3; ++t) {
+      const double d[2] = {alpha * (x[0] - c), alpha * (x[1] - c)};
+      for (const std::size_t i : {0u, 1u}) {
+        v[i] = delta * v[i] - eta * gradient_at(eamsgd ? x[i] + delta * v[i] : x[i]);
+        x[i] += v[i] - d[i];
+        wanted[i].insert(wanted[i].end(), {x[i], -x[i]});
+      }
+      c += d[0] + d[1];
+    }
+    for (const std::size_t i : {0u, 1u}) {
+      wanted[i].insert(wanted[i].end(), {c, -c});
+      CHECK(largest_difference(seen[i], wanted[i]) < 1e-12);
+    }
+  }
 }
 
 TEST_CASE("elastic averaging of one rank without a spring is SGD", "[parallel]") {

@@ -19,6 +19,36 @@ struct RankedJob {
   std::string net = std::string();     // the net's text for a batch; empty: tiny_net
   std::string resume = std::string();  // a .solverstate that rank 0 reads
   std::uint64_t seed = 1;
+  std::shared_ptr<const Dataset> data = tiny_data();
+  double scale = Tiny::scale;
+  std::function<std::int64_t(int)> missing = {};  // samples that the last rank lacks in its n-th batch
+};
+
+/// Another source's batches without the last samples of some.
+template <class T>
+class Cut final : public BatchSource<T> {
+ public:
+  Cut(BatchSource<T>& whole, std::function<std::int64_t(int)> missing)
+      : whole_(whole), missing_(std::move(missing)) {}
+  std::int64_t batch() const override { return whole_.batch(); }
+  std::uint64_t fingerprint() const override { return whole_.fingerprint(); }
+  void seek(std::int64_t sample) override { whole_.seek(sample); }
+  std::span<const BatchTop<T>> next() override {
+    const auto all = whole_.next();
+    tops_.assign(all.begin(), all.end());
+    const std::int64_t live = batch() - missing_(n_++);
+    for (BatchTop<T>& top : tops_) {
+      top.shape = top.shape.with(0, live);
+      top.values = top.values.first(static_cast<std::size_t>(top.shape.size()));
+    }
+    return tops_;
+  }
+
+ private:
+  BatchSource<T>& whole_;
+  std::function<std::int64_t(int)> missing_;
+  int n_ = 0;
+  std::vector<BatchTop<T>> tops_;
 };
 
 /// What rank 0 saw: a loss for each step, and the weights at the end; with all ranks' weights beside.
@@ -38,7 +68,7 @@ inline std::string with_batch(std::string net, std::int64_t batch) {
   return net;
 }
 
-/// Runs one rank; `before_step` is called with the rank before each step.
+/// Runs one rank; `after_step` is called after each step.
 template <class T>
 void run_rank(const RankedJob& job, Communicator* comm, Seen<T>& seen, std::mutex& mutex,
               const std::function<Action()>& after_step = {}) {
@@ -53,9 +83,10 @@ void run_rank(const RankedJob& job, Communicator* comm, Seen<T>& seen, std::mute
                   {.phase = Phase::train, .seed = job.seed});
   Net<T, Cpu> test_net(cpu, parse_net(text(20)), all_layers<T, Cpu>(), {.phase = Phase::test},
                        net.parameters());
-  DatasetSource<T> source(tiny_data(), {.scale = Tiny::scale},
-                          {.batch = batch, .seed = job.seed, .shuffle = true, .shards = shards}, "data",
-                          "label");
+  DatasetSource<T> whole(job.data, {.scale = static_cast<float>(job.scale)},
+                         {.batch = batch, .seed = job.seed, .shuffle = true, .shards = shards}, "data",
+                         "label");
+  Cut<T> source(whole, [&](int n) { return job.missing && rank == ranks - 1 ? job.missing(n) : 0; });
   DatasetSource<T> test_source(tiny_data(), {.scale = Tiny::scale},
                                {.batch = 20, .phase = Phase::test, .wrap = false}, "data", "label");
   auto strategy = comm ? make_strategy<T, Cpu>(*comm, job.strategy) : nullptr;

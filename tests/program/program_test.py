@@ -47,6 +47,31 @@ class Program(unittest.TestCase):
             self.assertNotEqual(bad.returncode, 0)
             self.assertIn(says, bad.stderr + bad.stdout)
 
+    def test_resuming_with_other_ranks_keeps_the_samples_of_a_step(self):
+        def train(batch, ranks, *flags, shards=4):
+            (self.folder / "net.prototxt").write_text(NET.replace("batch_size: 16", f"batch_size: {batch}"))
+            return self.run_crema("train", "-solver", solver, f"--ranks={ranks}", f"--shards={shards}", *flags)
+
+        loss = lambda out: float(re.findall(r"Iteration 40, loss = ([\d.e-]+)", out.stderr)[-1])
+        solver = self.solver("r", max_iter=40, snapshot=20)
+        solver.write_text(solver.read_text().replace("display: 100", "display: 20"))
+        straight = train(16, 2)
+        self.assertEqual(straight.returncode, 0, straight.stderr)
+        state = "--snapshot=" + str(self.folder / "r_iter_20.solverstate")
+        for ranks, batch in ((4, 8), (1, 32)):
+            resumed = train(batch, ranks, state)
+            self.assertEqual(resumed.returncode, 0, resumed.stderr)
+            self.assertAlmostEqual(loss(resumed), loss(straight), delta=1e-4)
+        for ranks, shards, says in ((4, 4, "32 samples per iteration .*, not 64"), (2, 2, "4 shards of the data, not 2")):
+            refused = train(16, ranks, state, shards=shards)
+            self.assertEqual(refused.returncode, 1)
+            self.assertRegex(refused.stderr, says)
+
+    def test_how_long_ranks_wait_for_each_other_is_a_flag(self):
+        out = self.run_crema("train", "-solver", self.solver("t", 20), "--ranks=2", "--strategy=downpour", "-timeout=1e-9")
+        self.assertEqual(out.returncode, 1, out.stderr)
+        self.assertRegex(out.stderr, "1e-09 s")
+
     def test_train_test_time(self):
         out = self.run_crema("train", "-solver", self.solver("a"), "--report=a.html", "-save=a.caffemodel")
         self.assertEqual(out.returncode, 0, out.stderr)

@@ -10,7 +10,9 @@
 // any cursor: what follows depends on it alone.
 //
 // With shards, a batch holds equally many rows of each: shard by shard, each in epochs of its own, so that ranks
-// that serve them make, side by side, the batch that one rank would have made of all.
+// that serve them make, side by side, the batch that one rank would have made of all. A sample comes once in an
+// epoch of its shard. Where the shards do not divide the samples, those with one less are one ahead after each
+// epoch: rows may lie with one rank alone, so no other shard can wait for them or take their place.
 #pragma once
 
 #include <condition_variable>

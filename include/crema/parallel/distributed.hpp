@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crema/comm/communicator.hpp"
+#include "crema/spec/text_printer.hpp"
 #include "crema/train/crc32c.hpp"
 #include "crema/train/strategy.hpp"
 
@@ -83,20 +84,25 @@ class Distributed : public Strategy<T, B> {
     return -1;
   }
 
+  /// What ranks must have alike of a solver: paths, devices and what the fingerprints of net and data tell may differ.
+  static std::string shared_settings(SolverSpec s) {
+    s.net.reset(), s.train_net.reset(), s.net_param.reset(), s.train_net_param.reset();
+    s.test_net.clear(), s.test_net_param.clear(), s.weights.clear(), s.snapshot_prefix.clear();
+    s.solver_mode = {}, s.device_id = 0, s.random_seed = -1;
+    return print(s);
+  }
+
   void check_alike(Replica<T, B>& r) {
-    const SolverSpec& s = r.solver.spec();
     const auto same = [&](std::uint64_t number, std::string_view what) {
       if (const int other = first_that_differs(number); other >= 0)
         throw SpecError(cat("rank ", other, " has another ", what,
                             " than rank 0: give all ranks the same files and flags"));
     };
-    same(r.net.parameters()->fingerprint(), "net");
-    same(hash_name(cat(s.type, s.base_lr, s.lr_policy, s.gamma, s.power, s.momentum, s.weight_decay,
-                       s.clip_gradients, s.max_iter, s.stepsize, s.regularization_type, s.snapshot,
-                       s.test_interval)),
-         "solver");
     same(hash_name(cat(r.source.batch(), " ", r.iter_size)), "batch_size or iter_size");
     same(r.seed, "seed");
+    same(r.source.fingerprint(), "data set or transform_param");
+    same(hash_name(print(r.net.spec()), r.net.parameters()->fingerprint()), "net");
+    same(hash_name(shared_settings(r.solver.spec())), "solver");
     same(hash_name(settings()), "strategy");
   }
 

@@ -134,20 +134,24 @@ class ParameterServer : public Distributed<T, B> {
 
   // --- server
 
+  static constexpr long shortest_nap = 50'000,
+                        longest_nap = 800'000;  // nanoseconds; each look asks every link
+
   /// Answers the workers until `enough`. Throws CommError when none of them says a word for too long.
   template <class Enough>
   void serve(Replica<T, B>& r, const Enough& enough) {
     r.losses.assign(r.net.outputs().size(), {});
     double last = monotonic_seconds();
+    timespec nap{0, shortest_nap};
     while (!enough()) {
       if (answer_one(r)) {
-        last = monotonic_seconds();
+        last = monotonic_seconds(), nap.tv_nsec = shortest_nap;
       } else if (monotonic_seconds() - last > this->comm_.timeout()) {
         this->comm_.fail("the parameter server has heard no worker until its deadline");
         throw CommError(this->comm_.failure());
       } else {
-        const timespec nap{0, 50'000};
         nanosleep(&nap, nullptr);
+        nap.tv_nsec = std::min(2 * nap.tv_nsec, longest_nap);
       }
     }
   }
@@ -162,8 +166,8 @@ class ParameterServer : public Distributed<T, B> {
         waiting_[worker] = true;
         break;
       case Request::push:
-        take_push(r, m->from, header[1]);
         check_delay(working_[worker]);
+        take_push(r, m->from, header[1]);
         working_[worker] = -1;
         break;
       case Request::leave:

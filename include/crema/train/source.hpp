@@ -14,6 +14,7 @@
 
 #include "crema/data/batcher.hpp"
 #include "crema/net/net.hpp"
+#include "crema/spec/text_printer.hpp"
 
 namespace crema::inline CREMA_ABI {
 
@@ -35,6 +36,8 @@ class BatchSource {
   virtual std::span<const BatchTop<T>> next() = 0;
   /// The next batch begins with sample number `sample` since the start of the job.
   virtual void seek(std::int64_t sample) = 0;
+  /// A hash of what the ranks of a job must have alike: the data and what is done to them.
+  virtual std::uint64_t fingerprint() const { return 0; }
 };
 
 /// Samples in a batch.
@@ -78,12 +81,20 @@ class DatasetSource final : public BatchSource<T> {
   DatasetSource(std::shared_ptr<const Dataset> dataset, const TransformationOptions& transform,
                 const BatcherOptions& options, std::string data_top, std::string label_top, int axes = 3)
       : batcher_(std::move(dataset), transform, options), shape_(first_axes(batcher_.shape(), axes + 1)) {
+    TransformationOptions t = transform;
+    t.mean_file.reset();  // a path may be another on each host
+    fingerprint_ = hash_name(cat(batcher_.dataset().size(), " of ", batcher_.dataset().sample_shape(), ", ",
+                                 options.shards.total, " shards, ", print(t)));
+    if (const MeanImage* const m = options.mean.get())
+      fingerprint_ = hash_name(
+          {reinterpret_cast<const char*>(m->values.data()), m->values.size() * sizeof(float)}, fingerprint_);
     tops_.push_back({std::move(data_top), {}, {}});
     if (!label_top.empty()) tops_.push_back({std::move(label_top), {}, {}});
   }
 
   std::int64_t batch() const override { return batcher_.options().batch; }
   const Batcher& batcher() const { return batcher_; }
+  std::uint64_t fingerprint() const override { return fingerprint_; }
   void seek(std::int64_t sample) override { batcher_.seek(sample); }
   std::span<const BatchTop<T>> next() override {
     const Batch& b = batcher_.next();
@@ -106,6 +117,7 @@ class DatasetSource final : public BatchSource<T> {
 
   Batcher batcher_;
   Shape shape_;
+  std::uint64_t fingerprint_ = 0;
   std::vector<BatchTop<T>> tops_;
   std::vector<T> data_, labels_;  // converted, where T is not float
 };
@@ -124,6 +136,11 @@ class JoinedSource final : public BatchSource<T> {
   std::int64_t batch() const override { return sources_.front()->batch(); }
   void seek(std::int64_t sample) override {
     for (const auto& s : sources_) s->seek(sample);
+  }
+  std::uint64_t fingerprint() const override {
+    std::uint64_t h = 0;
+    for (const auto& s : sources_) h = hash_name(cat(h, " ", s->fingerprint()));
+    return h;
   }
   std::span<const BatchTop<T>> next() override {
     tops_.clear();
