@@ -102,12 +102,20 @@ public class CremaModel extends Model<CremaModel> implements CremaStage, MLWrita
   @Override
   public MLWriter write() {
     return new MLWriter() {
+      private final Storage storage = new Storage(sparkSession().sparkContext().hadoopConfiguration());
+      private final org.apache.hadoop.fs.Path weights = storage.place(getOrDefault(params.model));
+
+      @Override
+      public void save(String path) throws IOException {
+        if (weights.getParent().equals(storage.place(path))) throw new CremaException(path + " holds the weights of this model, and overwrite() would remove them first: save it elsewhere");
+        super.save(path);
+      }
+
       @Override
       public void saveImpl(String path) {
-        Storage storage = new Storage(sparkSession().sparkContext().hadoopConfiguration());
         try {
           new DefaultParamsWriter(CremaModel.this).session(sparkSession()).save(path);
-          storage.copy(storage.place(getOrDefault(params.model)), new org.apache.hadoop.fs.Path(path, WEIGHTS));
+          storage.copy(weights, new org.apache.hadoop.fs.Path(path, WEIGHTS));
         } catch (IOException e) {
           throw new UncheckedIOException(e);
         }
