@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package crema.spark;
 
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.List;
 import org.apache.spark.ml.Estimator;
 import org.apache.spark.ml.param.Param;
 import org.apache.spark.ml.param.ParamMap;
@@ -86,10 +83,7 @@ public class CremaEstimator extends Estimator<CremaModel> implements CremaStage,
     CremaModel model = new CremaModel(uid);
     copyValues(model, paramMap().$plus$plus(ParamMap.empty()));
     model.set(model.solver(), crema.plan().solver());
-    // What lies beside the solver, a mean file above all, is not beside the model.
-    List<String> more = new ArrayList<>(isSet(params.options) ? Arrays.asList(getOrDefault(params.options)) : List.of());
-    more.addAll(List.of("-data_root", String.join(",", crema.work().roots())));
-    model.set(model.options(), more.toArray(new String[0]));
+    model.set(model.roots(), String.join(",", crema.work().roots()));
     return model.setParent(this);
   }
 

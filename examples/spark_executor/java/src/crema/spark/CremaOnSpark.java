@@ -221,7 +221,6 @@ public final class CremaOnSpark {
     List<Stream> streams = new ArrayList<>();
     List<JavaRDD<Row>> dealt = new ArrayList<>();
     List<Dataset<Row>> kept = new ArrayList<>();
-    if (plan.solverMode().equals("GPU")) say("solver_mode is GPU, and engines have no GPU backend: they compute on the CPU");
     try {
       if (rows != null) deal(rows, source(Plan.TRAIN, rows), streams, dealt, kept);
       if (validation != null && plan.tests()) deal(validation, source(Plan.TEST, validation), streams, dealt, kept);

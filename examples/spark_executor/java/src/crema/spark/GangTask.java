@@ -98,7 +98,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     for (JsonNode event; (event = engine.next()) != null; )
       switch (Engine.name(event)) {
         case "world" -> say(rank, "is in the world");
-        case "start" -> say(rank, "begins at iteration " + event.path("iteration").asLong());
+        case "start" -> say(rank, "begins at iteration " + event.path("iteration").asLong() + " on " + event.path("backend").asText());
         case "step" -> say(rank, String.format("iteration %d, loss %.4g, %.0f samples/s", event.path("iteration").asLong(), event.path("loss").asDouble(), event.path("samples_per_second").asDouble()));
         case "test" -> {  // as in CaffeOnSpark, the curve is that of the first test net
           if (event.path("net").asLong() == 0) validation.add(LastLines.line(String.format("%012d", event.path("iteration").asLong()), event.toString()));

@@ -10,7 +10,7 @@ import java.util.Map;
 
 /** What the engine says about a job before it runs: its event {@code plan}. */
 record Plan(
-    long maxIter, boolean tests, long testInterval, long snapshot, String snapshotPrefix, String solverMode, String solver, long batch, long parameters,
+    long maxIter, boolean tests, long testInterval, long snapshot, String snapshotPrefix, String solver, long batch, long parameters,
     Map<String, Long> bytes, List<Source> sources, List<String> trainOutputs, List<String> testOutputs, List<String> blobs) {
 
   static final String TRAIN = "TRAIN", TEST = "TEST";
@@ -34,7 +34,7 @@ record Plan(
     for (JsonNode s : e.path("sources")) sources.add(source(s));
     return new Plan(
         e.path("max_iter").asLong(), tests(e), e.path("test_interval").asLong(), e.path("snapshot").asLong(), e.path("snapshot_prefix").asText(),
-        e.path("solver_mode").asText(), e.path("solver").asText(), e.path("batch").asLong(), e.path("parameters").asLong(), bytes, sources,
+        e.path("solver").asText(), e.path("batch").asLong(), e.path("parameters").asLong(), bytes, sources,
         texts(e.path("outputs").path("train")), texts(e.path("outputs").path("test")), texts(e.path("blobs")));
   }
 
