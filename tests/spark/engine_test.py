@@ -82,13 +82,13 @@ class Training(Case):
     def test_rows_that_take_long_do_not_cost_those_behind_them_their_time(self):
         """The second stream begins when the first has ended, as Spark's tasks do it."""
         engine, = self.start()
-        engine.job(mode="TRAIN", solver=self.path("solver.prototxt"), net=self.path("rows.prototxt"), threads=1, timeout=1,
+        engine.job(mode="TRAIN", solver=self.path("solver.prototxt"), net=self.path("rows.prototxt"), threads=1, timeout=2,
                    stream=[dict(phase="TRAIN", rows=IMAGES, total=IMAGES), dict(phase="TEST", rows=TESTS, total=TESTS)])
         stream = pack_stream(TRAIN, COLUMNS, self.rows(self.train))
         connection = engine.connect()
-        for part in range(3):
-            connection.sendall(stream[part * len(stream) // 3:(part + 1) * len(stream) // 3])
+        for part in range(4):
             time.sleep(1)
+            connection.sendall(stream[part * len(stream) // 4:(part + 1) * len(stream) // 4])
         engine.send(pack_stream(TEST, COLUMNS, self.rows(self.test)))
         self.finish([engine])
 
