@@ -33,7 +33,9 @@ record Interleaved(String layer, Plan.Wanted wanted) implements UDF5<byte[], Int
   public byte[] call(byte[] image, Integer channels, Integer height, Integer width, Boolean encoded) {
     boolean described = channels != null && height != null && width != null && height > 0 && width > 0;
     if (image == null || Boolean.TRUE.equals(encoded) || !described) return image;
-    if (channels != wanted.channels() || height != wanted.height() || width != wanted.width() || image.length != wanted.values())
+    boolean fits = image.length == (long) channels * height * width;
+    if (!fits && image.length != wanted.values()) return image;  // no raw pixels: the engine looks what it is
+    if (!fits || channels != wanted.channels() || height != wanted.height() || width != wanted.width())
       throw new CremaException(String.format("layer '%s' takes images of %d x %d x %d, and a row has %d bytes of one of %d x %d x %d: resize raw images before, or encode them and give -resize",
           layer, wanted.channels(), wanted.height(), wanted.width(), image.length, channels, height, width));
     byte[] planes = new byte[image.length];
