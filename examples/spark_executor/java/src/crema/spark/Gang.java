@@ -71,7 +71,7 @@ final class Gang {
           storage.removeParts(model, plan.snapshotPrefix());
           Resume newest = work.newest(model.getParent(), plan.snapshotPrefix(), s -> !s.equals(old.get(s.iteration())));
           if (newest != null) resume = newest;
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException e) {
           failure.addSuppressed(e);  // what stopped the attempt is the news
           throw failure;
         }

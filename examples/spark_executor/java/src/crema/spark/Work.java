@@ -77,6 +77,7 @@ record Work(Options options, String solver, List<String> weights, List<String> r
   /** The engine knows the checksums. */
   private boolean isWhole(Resume snapshot) throws IOException {
     try (Engine engine = Engine.start(program(options.text("engine")), new File(System.getProperty("java.io.tmpdir")), null, 0, "the driver")) {
+      engine.watch(() -> false, options.real("silence", 10));
       engine.send(new Order("job").value("mode", "VERIFY").text("state", download(snapshot, engine)));
       engine.finish();
       return true;
