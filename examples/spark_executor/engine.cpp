@@ -63,10 +63,19 @@ JobOptions job_options(const JobOrder& job, const SolverSpec& solver, Rows& rows
 NetSpec scored_net(const SolverSpec& solver, const JobOptions& options) {
   if (!solver.test_net_param.empty() || !solver.test_net.empty()) {
     SolverSpec first = solver;
-    if (first.test_iter.empty()) first.test_iter = {1}, first.test_interval = 1;
+    if (first.test_iter.empty() || first.test_interval == 0)  // it is not tested in training
+      first.test_iter.assign(solver.test_net_param.size() + solver.test_net.size(), 1),
+          first.test_interval = 1;
     return detail::testing_nets(first, options).front();
   }
   return detail::training_net(solver, options);
+}
+
+NetSelection selection(const SolverSpec& solver, const NetSpec& net, Phase phase, const JobOptions& options,
+                       std::size_t test) {
+  const NetState* state = solver.train_state ? &*solver.train_state : nullptr;
+  if (phase == Phase::test) state = test < solver.test_state.size() ? &solver.test_state[test] : nullptr;
+  return detail::selection(net, phase, state, options);
 }
 
 Deal deal(const JobOrder& job, Phase phase, std::int64_t batch) {
@@ -76,11 +85,11 @@ Deal deal(const JobOrder& job, Phase phase, std::int64_t batch) {
 
 namespace {
 
-/// The batch of the first data layer of a phase.
-std::int64_t batch_of(const NetSpec& net, Phase phase) {
-  for (const LayerSpec& layer : filter(net, {.phase = phase}).layers)
-    if (is_row_layer(layer)) return row_layer(layer).batch;
-  return 1;
+/// The batch in which a net takes the host's rows; `otherwise` for one that takes none.
+std::int64_t batch_of(const NetSpec& net, const NetSelection& at, std::int64_t otherwise) {
+  for (const LayerSpec& layer : filter(net, at).layers)
+    if (is_row_layer(layer) && !row_layer(layer).is_lmdb()) return row_layer(layer).batch;
+  return otherwise;
 }
 
 void check_stream(const JobOrder& job, const StreamOrder& order, const RowTable& table, const Deal& d) {
@@ -107,6 +116,16 @@ void check_streams(const JobOrder& job, const SolverSpec& solver, const std::vec
     Rows none(job, streams);
     const JobOptions o = job_options(job, solver, none);
     const NetSpec net = order.phase == Phase::test ? scored_net(solver, o) : detail::training_net(solver, o);
-    check_stream(job, order, *stream->table, deal(job, order.phase, batch_of(net, order.phase)));
+    const std::int64_t batch = batch_of(net, selection(solver, net, order.phase, o), 1);
+    const Deal d = deal(job, order.phase, batch);
+    check_stream(job, order, *stream->table, d);
+    if (order.phase == Phase::train || d.block == 0 || job.ranks() == 1) continue;
+    const std::vector<NetSpec> tests = detail::testing_nets(solver, o);
+    for (std::size_t k = 1; k < tests.size(); ++k)
+      if (const auto other = batch_of(tests[k], selection(solver, tests[k], order.phase, o, k), batch);
+          other != batch)
+        throw SpecError(cat("test net ", k, " takes the host's rows in batches of ", other,
+                            ", the first in batches of ", batch,
+                            ", by which they were dealt to the ranks: give both one batch_size"));
   }
 }

@@ -40,7 +40,10 @@ crema::SolverSpec read_job_solver(const JobOrder& job, const std::string& folder
 crema::JobOptions job_options(const JobOrder& job, const crema::SolverSpec& solver, Rows& rows);
 /// The net that is scored: the first test net, or the training net's in phase TEST.
 crema::NetSpec scored_net(const crema::SolverSpec& solver, const crema::JobOptions& options);
-/// Throws DataError unless the streams have the rows that the job says, each where it belongs.
+/// Of a phase; `test` is the test net's number.
+crema::NetSelection selection(const crema::SolverSpec& solver, const crema::NetSpec& net, crema::Phase phase,
+                              const crema::JobOptions& options, std::size_t test = 0);
+/// Throws SpecError for test nets that would deal rows otherwise, DataError unless the streams have the rows that the job says, each where it belongs.
 void check_streams(const JobOrder& job, const crema::SolverSpec& solver,
                    const std::vector<RowStream>& streams);
 /// How positions are dealt to ranks: position p to rank first + (p / block) % (ranks - first); block 0: all to rank 0.

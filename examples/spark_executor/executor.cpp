@@ -16,7 +16,7 @@ using namespace crema;
 namespace {
 
 struct Flags {
-  std::string dir, address = "0.0.0.0", sockets = "/tmp";
+  std::string dir, address = "127.0.0.1", sockets = "/tmp";
 };
 
 std::string_view kind_of(const std::exception& e) {
@@ -60,6 +60,9 @@ void work(Host& host, const Flags& f, int& rank) {
   switch (job.mode) {
     case Mode::plan:
       return plan(host, job, f.dir);
+    case Mode::verify:
+      read_snapshot(job.state);
+      return host.say(Json().add("event", "done"));
     case Mode::train:
       return train(host, job, f.dir, streams, std::move(listener));
     default:

@@ -69,8 +69,12 @@ void Host::write(std::string_view lines) {
 
 std::string Host::order(std::string_view word, double seconds) {
   std::unique_lock lock(mutex_);
-  if (!arrived_.wait_for(lock, std::chrono::duration<double>(seconds), [&] { return !lines_.empty(); }))
-    throw Error(cat("the host sent no line '", word, "' within ", seconds, " s"));
+  const auto some = [&] { return !lines_.empty(); };
+  if (!arrived_.wait_for(lock, std::chrono::duration<double>(seconds), some)) {
+    if (!answers_) throw Error(cat("the host sent no line '", word, "' within ", seconds, " s"));
+    arrived_.wait(
+        lock, some);  // it lives, and may wait for others itself; the watch ends this when it falls silent
+  }
   const std::string line = std::move(lines_.front());
   lines_.pop_front();
   if (!line.starts_with(cat(word, " ")))

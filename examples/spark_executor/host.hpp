@@ -44,7 +44,8 @@ class Host {
   /// Whole lines.
   void write(std::string_view lines);
 
-  /// The next order, which has to begin with `word`. Throws Error when it does not come in time, or is another.
+  /// The next order, which has to begin with `word`. Throws Error when it does not come in time, unless the host says
+  /// `alive` meanwhile, or is another.
   std::string order(std::string_view word, double seconds);
   bool stop_wanted() const { return stop_; }
 

@@ -7,13 +7,14 @@
 #include "crema/parallel/all.hpp"
 #include "crema/spec/text_format.hpp"
 
-enum class Mode : std::uint8_t { plan, train, test, features };
+enum class Mode : std::uint8_t { plan, train, test, features, verify };
 enum class Connection : std::uint8_t { tcp, mpi };
 
 namespace crema::inline CREMA_ABI {
 template <>
 inline std::span<const EnumName> enum_names<Mode>() {
-  static constexpr EnumName names[] = {{"PLAN", 0}, {"TRAIN", 1}, {"TEST", 2}, {"FEATURES", 3}};
+  static constexpr EnumName names[] = {
+      {"PLAN", 0}, {"TRAIN", 1}, {"TEST", 2}, {"FEATURES", 3}, {"VERIFY", 4}};
   return names;
 }
 template <>

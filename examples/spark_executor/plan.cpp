@@ -106,7 +106,7 @@ class Planning {
     std::vector<Json> sources;
     const std::pair<const NetSpec&, Phase> nets[] = {{train_, Phase::train}, {test_, Phase::test}};
     for (const auto& [net, phase] : nets)
-      for (const LayerSpec& layer : filter(net, {.phase = phase}).layers)
+      for (const LayerSpec& layer : filter(net, selection(solver_, net, phase, options_)).layers)
         if (is_row_layer(layer) || layer.type == "Data" || layer.type == "ImageData")
           sources.push_back(source(layer, phase, job_));
     event.add("sources", sources).add("blobs", blobs());
@@ -122,7 +122,7 @@ class Planning {
   std::vector<std::string> blobs() const {
     std::vector<std::string> names;
     std::set<std::string> seen;
-    for (const LayerSpec& layer : filter(test_, {.phase = Phase::test}).layers)
+    for (const LayerSpec& layer : filter(test_, selection(solver_, test_, Phase::test, options_)).layers)
       for (const std::string& top : layer.top)
         if (seen.insert(top).second) names.push_back(top);
     return names;
@@ -143,12 +143,11 @@ class Planning {
   void build(Json& event) {
     Cpu cpu({.threads = 1});
     DatasetCache cache;
-    const auto train =
-        build_net<float, Cpu>(cpu, train_, detail::selection(train_, Phase::train, nullptr, options_),
-                              all_layers<float, Cpu>(), options_, cache);
+    const auto train = build_net<float, Cpu>(cpu, train_, selection(solver_, train_, Phase::train, options_),
+                                             all_layers<float, Cpu>(), options_, cache);
     if (!train.source) throw SpecError("the training net has no data layer to take batches from");
     const auto test =
-        build_net<float, Cpu>(cpu, test_, detail::selection(test_, Phase::test, nullptr, options_),
+        build_net<float, Cpu>(cpu, test_, selection(solver_, test_, Phase::test, options_),
                               all_layers<float, Cpu>(), options_, cache, train.net->parameters());
     const auto count = train.net->parameters()->values().size();  // with the gaps between segments
     std::size_t numbers = 0;

@@ -37,10 +37,9 @@ class Scoring {
     JobOptions o = job_options(job, solver_, rows_);
     o.keep = job.feature;
     const NetSpec spec = scored_net(solver_, o);
-    const NetSelection at = detail::selection(
-        spec, Phase::test, solver_.test_state.empty() ? nullptr : &solver_.test_state[0], o);
     DatasetCache cache;
-    net_ = build_net<float, Cpu>(cpu_, spec, at, all_layers<float, Cpu>(), o, cache);
+    net_ = build_net<float, Cpu>(cpu_, spec, selection(solver_, spec, Phase::test, o),
+                                 all_layers<float, Cpu>(), o, cache);
     if (!net_.source) throw SpecError("the test net has no data layer to take samples from");
     take_part();
     for (const std::string& f : job.feature) net_.net->shape(f);  // throws for a blob that there is not

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <exception>
+#include <mutex>
 #include <thread>
 
 using namespace crema;
@@ -42,9 +43,10 @@ class Connection {
 };
 
 std::vector<Column> read_columns(const Connection& c) {
-  std::vector<Column> columns(c.number<std::uint32_t>());
-  if (columns.size() > max_columns)
-    throw DataError(cat("a stream of rows with ", columns.size(), " columns; ", max_columns, " at most"));
+  const auto count = c.number<std::uint32_t>();
+  if (count > max_columns)
+    throw DataError(cat("a stream of rows with ", count, " columns; ", max_columns, " at most"));
+  std::vector<Column> columns(count);
   for (Column& column : columns) {
     const auto type = c.number<std::uint8_t>();
     if (type > static_cast<std::uint8_t>(ColumnType::text))
@@ -101,32 +103,46 @@ RowSocket::~RowSocket() {
 
 std::vector<RowStream> RowSocket::receive(const std::vector<StreamOrder>& orders, const std::string& spool,
                                           double patience) {
+  constexpr int turn_ms = 50;
   const std::size_t count = orders.size();
   std::vector<RowStream> streams(count);
-  std::vector<std::exception_ptr> errors(count);
   std::vector<std::thread> readers;  // a host may write its streams one after the other, or at once
-  std::exception_ptr late;
-  for (std::size_t i = 0; i < count; ++i) {
+  std::mutex mutex;
+  std::size_t reading = 0;
+  std::exception_ptr error;  // the first
+  const auto fail = [&](const std::exception_ptr& e) {
+    if (error) return;
+    error = e;
+    for (const RowStream& s : streams)
+      if (s.connection.open()) shutdown(s.connection.get(), SHUT_RDWR);  // the host stops writing
+  };
+  for (double quiet_ms = 0; readers.size() < count; quiet_ms += turn_ms) {
     pollfd in{socket_.get(), POLLIN, 0};
-    if (poll(&in, 1, static_cast<int>(patience * 1e3)) <= 0) {
-      late = std::make_exception_ptr(
-          RowsCut(cat(count - i, " streams of rows did not begin within ", patience, " s")));
-      break;
-    }
+    const bool ready = poll(&in, 1, turn_ms) > 0;
+    const std::lock_guard lock(mutex);
+    if (error) break;
+    if (reading > 0) quiet_ms = 0;  // the next may begin when this one has ended
+    if (!ready && quiet_ms >= patience * 1e3)
+      fail(std::make_exception_ptr(
+          RowsCut(cat(count - readers.size(), " streams of rows did not begin within ", patience, " s"))));
+    if (!ready) continue;
+    const std::size_t i = readers.size();
     streams[i].connection = detail::Descriptor(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    ++reading;
     readers.emplace_back([&, i] {
+      std::exception_ptr mine;
       try {
         receive_stream(streams[i], orders, spool);
       } catch (...) {
-        errors[i] = std::current_exception();
-        shutdown(streams[i].connection.get(), SHUT_RDWR);  // the host stops writing
+        mine = std::current_exception();
       }
+      const std::lock_guard lock(mutex);
+      --reading;
+      if (mine) fail(mine);
     });
   }
   for (std::thread& t : readers) t.join();
-  for (const std::exception_ptr& e : errors)
-    if (e) std::rethrow_exception(e);
-  if (late) std::rethrow_exception(late);
+  if (error) std::rethrow_exception(error);
   for (std::size_t i = 0; i < count; ++i)
     for (std::size_t k = 0; k < i; ++k)
       if (streams[i].phase == streams[k].phase) throw DataError("two streams of rows of one phase");

@@ -34,7 +34,8 @@ class RowSocket {
   const std::string& folder() const { return folder_; }
   std::string path() const { return folder_ + "/rows"; }
 
-  /// Streams, each of a phase of its own, to their ends. Throws DataError for rows that are wrong, RowsCut.
+  /// Streams, each of a phase of its own, to their ends; `patience` seconds may pass while none is open. Throws DataError
+  /// for rows that are wrong, RowsCut; then no stream is read any further.
   std::vector<RowStream> receive(const std::vector<StreamOrder>& orders, const std::string& spool,
                                  double patience);
 

@@ -26,10 +26,9 @@ class Training {
         rows_(job, streams),
         started_(monotonic_seconds()) {
     std::filesystem::create_directory(folder + "/snapshots");
-    if (!solver_.test_iter.empty() && !job.rows_of(Phase::test) &&
-        (job.rows_of(Phase::train) || tests_on_rows())) {
+    if (!job.rows_of(Phase::test) && tests_on_rows()) {
       host.log("no rows for the test net: it is not tested");
-      solver_.test_iter.clear(), solver_.test_interval = 0;
+      solver_.test_iter.assign(solver_.test_iter.size(), 0), solver_.test_interval = 0;
     }
     check_rows(streams);
   }
@@ -54,8 +53,10 @@ class Training {
  private:
   /// Whether a test net takes its rows from the host.
   bool tests_on_rows() {
-    for (const NetSpec& net : detail::testing_nets(solver_, job_options(job_, solver_, rows_)))
-      for (const LayerSpec& layer : filter(net, {.phase = Phase::test}).layers)
+    const JobOptions o = job_options(job_, solver_, rows_);
+    const std::vector<NetSpec> nets = detail::testing_nets(solver_, o);
+    for (std::size_t k = 0; k < nets.size(); ++k)
+      for (const LayerSpec& layer : filter(nets[k], selection(solver_, nets[k], Phase::test, o, k)).layers)
         if (is_row_layer(layer) && !row_layer(layer).is_lmdb()) return true;
     return false;
   }
@@ -65,8 +66,8 @@ class Training {
     check_streams(job_, solver_, streams);
     const JobOptions o = job_options(job_, solver_, rows_);
     DatasetCache cache;
-    const auto open = [&](const NetSpec& spec, Phase phase) {
-      NetSpec net = filter(spec, detail::selection(spec, phase, nullptr, o));
+    const auto open = [&](const NetSpec& spec, Phase phase, std::size_t test = 0) {
+      NetSpec net = filter(spec, selection(solver_, spec, phase, o, test));
       std::vector<std::string> roots = {folder_of(spec.file)};
       roots.insert(roots.end(), o.data_roots.begin(), o.data_roots.end());
       take_data_layers(net, phase, roots, cache, o.limits, o.rows);
@@ -74,8 +75,10 @@ class Training {
     // A parameter server trains on nothing, but its net has the shapes of all.
     if (!(job_.served() && job_.rank == 0 && job_.ranks_here == 1))
       open(detail::training_net(solver_, o), Phase::train);
-    if (!solver_.test_iter.empty() && !(job_.served() && job_.rank > 0))
-      for (const NetSpec& net : detail::testing_nets(solver_, o)) open(net, Phase::test);
+    if (!(job_.served() && job_.rank > 0)) {
+      const std::vector<NetSpec> tests = detail::testing_nets(solver_, o);
+      for (std::size_t k = 0; k < tests.size(); ++k) open(tests[k], Phase::test, k);
+    }
     std::size_t rows[2] = {}, bytes = 0;
     for (const RowStream& s : streams) {
       rows[s.phase == Phase::test] = static_cast<std::size_t>(s.table->size());

@@ -102,6 +102,29 @@ TEST_CASE("encoded images are decoded, and resized if that is asked for", "[data
   CHECK(s.bytes.size() == 6);
 }
 
+TEST_CASE("raw pixels may be H,W,C", "[data]") {
+  const TemporaryFolder folder;
+  auto table = std::make_shared<RowTable>(image_and_label, folder.path);
+  table->add(Block().row(0).bytes("abcdefABCDEF").integer(0));
+  table->finish();
+  Sample s;
+  RowDataset(table, {.data = "data", .sample = {3, 2, 2}, .interleaved = true}).read(0, s);
+  CHECK(std::string(s.bytes.begin(), s.bytes.end()) == "adADbeBEcfCF");
+  RowDataset(table, {.data = "data", .sample = {3, 2, 2}}).read(0, s);
+  CHECK(std::string(s.bytes.begin(), s.bytes.end()) == "abcdefABCDEF");
+}
+
+TEST_CASE("an encoded image as long as a raw one is none", "[data]") {
+  const TemporaryFolder folder;
+  auto table = std::make_shared<RowTable>(image_and_label, folder.path);
+  table->add(Block().row(0).bytes("\xff\xd8\xff\xe0").integer(0));
+  table->finish();
+  Sample s;
+  const RowDataset data(table, {.data = "data", .sample = {1, 2, 2}});
+  CHECK_THROWS_WITH(data.read(0, s),
+                    Catch::Contains("row 0, column 'data'"));  // no JPEG that could be decoded
+}
+
 TEST_CASE("rows that cannot be right are refused with their row and column", "[data]") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::vector<Column>& columns, const Block& block, const std::string& why) {

@@ -7,7 +7,7 @@
 ENGINE has the program `crema` beside it, which writes a database.
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
-import os, re, struct, sys, tempfile, threading, time, unittest, zlib
+import os, re, shutil, struct, sys, tempfile, threading, time, unittest, zlib
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
@@ -20,7 +20,7 @@ os.environ.setdefault("SPARK_HOME", os.path.dirname(pyspark.__file__))
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import SparkSession, functions as F
 
-from crema_spark import CremaError, CremaOnSpark
+from crema_spark import CremaError, CremaOnSpark, options_help
 from crema_spark.ml import CremaEstimator, CremaModel
 from small_table import LAYER, NET, SCHEMA, SOLVER, images, net_of_tables, write_data, write_lmdb, write_mean
 
@@ -34,6 +34,16 @@ def png(pixels):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     lines = b"".join(b"\0" + bytes(pixels[i:i + 12]) for i in range(0, 144, 12))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def java_object(name, *values):
+    """A Java object, as Java writes it down."""
+    jvm = spark._jvm
+    out = jvm.java.io.ByteArrayOutputStream()
+    stream = jvm.java.io.ObjectOutputStream(out)
+    stream.writeObject(getattr(jvm, name)(*values) if values else getattr(jvm, name)())
+    stream.flush()
+    return bytearray(out.toByteArray())
 
 
 def setUpModule():
@@ -124,6 +134,19 @@ class Training(unittest.TestCase):
         for frame in (features, features.coalesce(1)):  # a part for each engine, whoever reads it
             self.assertEqual(frame.select("SampleID").distinct().count(), 330)
 
+    def test_files_that_executors_alone_have(self):
+        """The driver knows no outputs of the test net; the curve has them."""
+        there = set(spark.sparkContext.parallelize(range(2), 2).map(lambda _: os.getcwd()).collect())
+        if Path.cwd() in map(Path, there):
+            self.skipTest("the driver is an executor")
+        for place in there:
+            write_data(Path(place))
+        (folder / "elsewhere").mkdir()
+        (folder / "elsewhere" / "net.prototxt").write_text(NET)
+        conf = Path(solver("elsewhere")).rename(folder / "elsewhere" / "solver.prototxt")
+        curve = crema("elsewhere", conf=str(conf)).trainWithValidation()
+        self.assertEqual((curve.columns, [r.iteration for r in curve.collect()]), (["iteration", "accuracy", "loss"], [40, 80, 120]))
+
     def test_strategies(self):
         for strategy in ("local_sgd", "easgd", "downpour", "bounded_delay"):
             with self.subTest(strategy):
@@ -151,11 +174,29 @@ class Training(unittest.TestCase):
         state = folder / "out" / "whole_iter_50.solverstate"
         crema("resumed", conf=solver("resumed", 100), snapshot=f"file:{state}").train(train)
         self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("whole", "resumed")))
-        crema("tuned", conf=solver("tuned", 1), weights=f"file:{folder}/out/whole.caffemodel").train(train)
+        (folder / "apart").mkdir()
+        shutil.copy(state, folder / "apart")
+        crema("apart", conf=solver("resumed", 100), snapshot=f"file:{folder}/apart/{state.name}", weights=f"file:{state.with_suffix('.caffemodel')}").train(train)
+        self.assertEqual(*((folder / "out" / f"{n}.caffemodel").read_bytes() for n in ("whole", "apart")))
+        (folder / "auto").mkdir()
+        for file in (folder / "out").glob("whole_iter_*"):
+            shutil.copy(file, folder / "auto")
+        newest = bytearray((folder / "auto" / "whole_iter_100.caffemodel").read_bytes())
+        newest[-1] ^= 1
+        (folder / "auto" / "whole_iter_100.caffemodel").write_bytes(newest)  # and not what Hadoop keeps beside it
+        crema("../auto/whole", conf=solver("whole", 100, 50), snapshot="auto", retries=0).train(train)
+        self.assertEqual((folder / "auto" / "whole.caffemodel").read_bytes(), (folder / "out" / "whole.caffemodel").read_bytes())
+        weights = [f"file:{folder}/out/{name}.caffemodel" for name in ("whole_iter_50", "whole")]  # the last counts
+        crema("tuned", conf=solver("tuned", 1), weights=weights).train(train)
         self.assertGreater(crema("tuned").test()["accuracy"], 0.95)
 
     def test_pipeline(self):
-        stage = CremaEstimator(conf=solver("pipeline"), model=f"file:{folder}/out/pipeline.caffemodel", features="ip", options=["-clusterSize", "2", "-threads", "1"])
+        """The solver's folder has the mean that the net names; the model finds it there."""
+        (folder / "pipe").mkdir()
+        (folder / "pipe" / "net.prototxt").write_text((folder / "net.prototxt").read_text().replace("scale:", 'mean_file: "mean.binaryproto" scale:'))
+        write_mean(folder / "pipe" / "mean.binaryproto")
+        conf = str(Path(solver("pipeline")).rename(folder / "pipe" / "solver.prototxt"))
+        stage = CremaEstimator(conf=conf, model=f"file:{folder}/out/pipeline.caffemodel", features="ip", options=["-clusterSize", "2", "-threads", "1"])
         stage.write().overwrite().save(str(folder / "stage"))
         again = CremaEstimator.load(str(folder / "stage"))
         self.assertEqual(again.getOrDefault("features"), "ip")
@@ -165,6 +206,11 @@ class Training(unittest.TestCase):
         out = PipelineModel.load(str(folder / "pipeline")).transform(test)
         self.assertEqual(out.columns, ["id", "data", "label", "ip", "prediction"])
         self.assertGreater(out.where("label = prediction").count() / TEST_ROWS, 0.95)
+        place = next((folder / "pipeline" / "stages").iterdir())
+        with self.assertRaises(Exception) as caught:
+            CremaModel.load(str(place)).write().overwrite().save(str(place))
+        self.assertIn("holds the weights of this model", str(caught.exception))
+        self.assertTrue((place / "weights.caffemodel").exists())
 
 
 class Sources(unittest.TestCase):
@@ -232,17 +278,36 @@ class Sources(unittest.TestCase):
         self.assertIn("layer 'data' (TRAIN): there is no viewfs://far/data/no.binaryproto", str(caught.exception))
 
     def test_sequence_file(self):
-        jvm = spark._jvm
-        def key(*values):
-            out = jvm.java.io.ByteArrayOutputStream()
-            stream = jvm.java.io.ObjectOutputStream(out)
-            stream.writeObject(jvm.scala.Tuple2(*values))
-            stream.flush()
-            return bytearray(out.toByteArray())
         rows = train.select("id", "label", "data").collect()  # one file: the order in which a folder lists its files is its own
-        pairs = [(key(r.id, str(r.label)), bytearray(png(r.data))) for r in rows]
+        pairs = [(java_object("scala.Tuple2", r.id, str(r.label)), bytearray(png(r.data))) for r in rows]
         spark.sparkContext.parallelize(pairs, 1).saveAsSequenceFile(str(folder / "sequence"))
         self.same("sequence", self.layer(f"file:{folder}/sequence", "SeqImageDataSource", "image_encoded: true"))
+
+    def test_colour(self):
+        """Raw pixels are C,H,W, and H,W,C where columns, keys or RAW_IMAGE are CaffeOnSpark's."""
+        net = (folder / "net.prototxt").read_text().replace("channels: 1", "channels: 3")
+        pictures = [(r.id, (bytes(r.data), bytes(255 - p for p in r.data), bytes(p // 2 for p in r.data)), r.label) for r in train.collect()]
+        def frame(pixels, more="", values=()):
+            return spark.createDataFrame([(i, pixels(planes), label, *values) for i, planes, label in pictures], SCHEMA + more).coalesce(1)
+        def mixed(planes):
+            return bytearray(v for pixel in zip(*planes) for v in pixel)
+        def model(name, layer, *rows):
+            (folder / f"{name}_net.prototxt").write_text(re.sub(r"layer \{ .*?\n.*?\n(?=layer \{ name: \"data\")", layer + "\n", net, count=1))
+            crema(name, conf=solver(name, 30, net=f"{name}_net.prototxt"), retries=0).train(*rows)
+            return (folder / "out" / f"{name}.caffemodel").read_bytes()
+        memory = self.layer("").replace("channels: 1", "channels: 3")
+        planar = model("planar", memory, frame(lambda planes: bytearray(b"".join(planes))))
+        extents = ", channels int, height int, width int, encoded boolean"
+        self.assertEqual(model("columns", memory, frame(mixed, extents, (3, 12, 12, False))), planar)
+        cos = """layer { name: "data" type: "CoSData" top: "data" top: "label" include { phase: TRAIN } source_class: "DataFrameSource" cos_data_param { batch_size: 16
+  top { name: "data" type: RAW_IMAGE channels: 3 height: 12 width: 12 transform_param { scale: 0.00390625 } } top { name: "label" type: INT channels: 1 sample_num_axes: 0 } } }"""
+        self.assertEqual(model("raw_image", cos, frame(mixed)), planar)
+        pairs = [(java_object("scala.Tuple6", i, str(label), 3, 12, 12, False), mixed(planes)) for i, planes, label in pictures]
+        spark.sparkContext.parallelize(pairs, 1).saveAsSequenceFile(str(folder / "tuples"))
+        self.assertEqual(model("tuples", self.layer(f"file:{folder}/tuples", "SeqImageDataSource").replace("channels: 1", "channels: 3")), planar)
+        with self.assertRaises(CremaError) as caught:
+            model("small", memory, frame(mixed, extents, (3, 12, 11, False)))
+        self.assertIn("layer 'data' takes images of 3 x 12 x 12, and a row has 432 bytes of one of 3 x 12 x 11", str(caught.exception))
 
     def test_transform_of_shuffled_rows(self):
         stage = CremaEstimator(conf=solver("shuffle"), model=f"file:{folder}/out/shuffle.caffemodel", features="ip", options={"clusterSize": 2, "threads": 1})
@@ -272,11 +337,19 @@ class Before(unittest.TestCase):
     def test_options(self):
         self.refused("no such option", crema(clusterSise=2).train)
         self.refused("infiniband", crema(connection="infiniband").train)
-        self.refused("an option of CaffeOnSpark's tools", crema(imageRoot="x").train)
+        for tool in ("imageRoot", "labelFile", "captionFile", "captionLength", "vocabSize", "imageCaptionDFDir", "vocabDir", "embeddingDFDir"):
+            self.refused(f"-{tool}: an option of CaffeOnSpark's tools", crema(**{tool: "x"}).train)
+        self.refused("-retries 99999999999: not a number from 0, or too great", crema(retries=99999999999).train)
+        self.assertIn("-clusterSize", options_help(spark))
         self.refused("no such file", crema(conf="nowhere.prototxt").train)
         self.refused("has no such blob", crema().features, test, features="ip,nothing")
         self.refused("no such file", crema("never").test)
         self.refused("-clusterSize 9 needs", crema(clusterSize=9, slots_deadline=1).train)
+
+    def test_keys_of_sequence_files(self):
+        spark.sparkContext.parallelize([(java_object("java.util.Date"), bytearray(144))], 1).saveAsSequenceFile(str(folder / "keys"))
+        (folder / "keys_net.prototxt").write_text((folder / "net.prototxt").read_text().replace("ImageDataFrame", "SeqImageDataSource").replace(f"file:{folder}/train", f"file:{folder}/keys"))
+        self.refused("is no Scala tuple (id, label, ...)", crema(conf=solver("keys", net="keys_net.prototxt"), clusterSize=1).train)
 
     def test_settings_of_spark(self):
         conf = spark.sparkContext._jsc.sc().conf()

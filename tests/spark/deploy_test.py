@@ -7,7 +7,7 @@
 Rows come from Parquet, on HDFS where there is one, and from IDX files that the engines read themselves. The same rows and
 the same seed have to give the same model, to the bit, wherever the job runs.
 """
-import hashlib, re, subprocess, sys, tempfile
+import hashlib, json, re, subprocess, sys, tempfile
 from pathlib import Path
 
 import clusters, processes
@@ -69,7 +69,7 @@ def standalone():
         prototxts(c.folder, f"file:{parquet}")
         out = c.folder / "out"
         submit(c, "standalone, Parquet", "-conf", c.folder / "solver.prototxt", "-net", c.folder / "rows.prototxt", "-model", f"file:{out}/a.caffemodel",
-               "-output", f"file:{out}/scores")
+               "-output", f"file:{out}/scores", "-label", "label", "-curve", f"file:{out}/curve", "-lmdb_partitions", "2")  # a label alone asks for no features
         submit(c, "standalone, IDX", "-conf", c.folder / "solver.prototxt", "-data_root", DATA, "-model", f"file:{out}/b.caffemodel",
                "-output", f"file:{out}/more_scores")
         submit(c, "standalone, IDX, over MPI", "-conf", c.folder / "solver.prototxt", "-data_root", DATA, "-model", f"file:{out}/c.caffemodel",
@@ -78,6 +78,11 @@ def standalone():
         same("IDX", (out / "b.caffemodel").read_bytes())
         same("IDX", (out / "c.caffemodel").read_bytes())
         assert "accuracy" in (out / "scores").read_text()
+        curve, = (out / "curve").glob("part-*.json")
+        assert json.loads(curve.read_text().splitlines()[-1])["iteration"] == ITERATIONS, curve.read_text()
+        job = c.submit(jar, "-features", "ip2", "-outputFormat", "parkett", "-conf", c.folder / "solver.prototxt", "-data_root", DATA, "-output", f"file:{out}/none",
+                       "-model", f"file:{out}/b.caffemodel", main_class="crema.spark.CremaOnSpark", check=False)
+        assert job.returncode == 1 and re.search("(?m)^crema: -outputFormat parkett: Spark has no writer of this name", job.stderr), job.tail()
 
 
 def on_yarn(cluster, mode):

@@ -102,7 +102,7 @@ class Engine:
     def __init__(self, *command):
         self.folder = tempfile.mkdtemp(prefix="engine-")
         self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([*command, "--dir=" + self.folder, "--host=127.0.0.1"], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([*command, "--dir=" + self.folder], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors, text=True,
                                         env={k: os.environ[k] for k in ("PATH", "UBSAN_OPTIONS") if k in os.environ})
         self.events, self.seen, self.connections = queue.Queue(), [], []

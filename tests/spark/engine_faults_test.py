@@ -62,6 +62,38 @@ class Refused(Case):
         self.assertEqual(engine.end(), 10)
         self.assertIn("cut off", engine.all("fail")[0]["why"])
 
+    def test_rows_that_are_wrong_while_others_are_awaited(self):
+        """The host is stopped in its first stream: it never comes to the second."""
+        engine, = self.start()
+        rows = [(p, bytes(784), float("nan") if p == 3 else 0.0) for p in range(8000)]
+        engine.job(mode="TRAIN", solver=self.path("solver.prototxt"), net=self.path("rows.prototxt"),
+                   stream=[dict(phase="TRAIN", rows=len(rows), total=len(rows)), dict(phase="TEST", rows=1, total=1)])
+        engine.send(pack_stream(TRAIN, [("data", BYTES), ("label", FLOAT)], rows))
+        self.assertEqual(engine.end(10), 1)
+        self.assertIn("row 3, column 'label'", engine.all("fail")[0]["why"])
+
+    def test_what_never_comes(self):
+        engine, = self.start()
+        engine.job(mode="TRAIN", solver=self.path("solver.prototxt"), net=self.path("rows.prototxt"), timeout=1,
+                   stream=dict(phase="TRAIN", rows=1, total=1))
+        self.assertEqual(engine.end(10), 10)
+        self.assertIn("1 streams of rows did not begin within 1 s", engine.all("fail")[0]["why"])
+        engines = self.start(2)
+        self.launch(engines, test=False, timeout=1)
+        self.assertEqual([e.end(10) for e in engines], [1, 1])
+        self.assertIn("no line 'world' within 1 s", engines[0].all("fail")[0]["why"])
+
+    def test_without_an_address_nobody_else_reaches_it(self):
+        engine, = self.start()
+        with open("/proc/net/tcp") as f:
+            listening = {line.split()[1] for line in f if line.split()[3] == "0A"}
+        self.assertIn("0100007F:%04X" % int(engine.hello["port"]), listening)
+
+    def test_layers(self):
+        top = 'top { name: "data" type: FLOAT_ARRAY channels: 10 sample_num_axes: 1 transpose: true }'
+        self.write("transposed.prototxt", 'layer { name: "data" type: "CoSData" top: "data" cos_data_param { batch_size: 20 %s } }' % top)
+        self.refuse("transpose is not supported", "spec", net=self.path("transposed.prototxt"))
+
     def test_orders(self):
         self.refuse("cannot be opened", "data", solver="nowhere.prototxt")
         for line, why in (("job mode: TRAIN sovler: \"x\"", "sovler"), ("go", "expected a line 'job ...', got 'go'"),

@@ -3,8 +3,11 @@
 
     engine_test.py CREMA_EXECUTOR CREMA
 """
+import contextlib
 import os
 import subprocess
+import threading
+import time
 
 from engine import BYTES, FLOAT, FLOATS, STRING, TRAIN, TEST, form_world, pack_stream, read_stream
 from engine_case import BATCH, COLUMNS, CREMA, FILES, IMAGES, LAYERS, MEMORY, TEST_BATCH, TESTS, Case, main, solver
@@ -76,11 +79,80 @@ class Training(Case):
             self.finish(engines)
             self.assertGreater(engines[0].all("test")[-1]["outputs"][0]["value"], 0.3)
 
+    def test_rows_that_take_long_do_not_cost_those_behind_them_their_time(self):
+        """The second stream begins when the first has ended, as Spark's tasks do it."""
+        engine, = self.start()
+        engine.job(mode="TRAIN", solver=self.path("solver.prototxt"), net=self.path("rows.prototxt"), threads=1, timeout=2,
+                   stream=[dict(phase="TRAIN", rows=IMAGES, total=IMAGES), dict(phase="TEST", rows=TESTS, total=TESTS)])
+        stream = pack_stream(TRAIN, COLUMNS, self.rows(self.train))
+        connection = engine.connect()
+        for part in range(4):
+            time.sleep(1)
+            connection.sendall(stream[part * len(stream) // 4:(part + 1) * len(stream) // 4])
+        engine.send(pack_stream(TEST, COLUMNS, self.rows(self.test)))
+        self.finish([engine])
+
+    def test_an_engine_waits_for_a_slower_one_as_long_as_its_host_lives(self):
+        engines = self.start(2)
+        self.launch(engines, test=False, timeout=1)
+        for _ in range(10):
+            for e in engines:
+                e.tell("alive")
+            time.sleep(0.25)
+        form_world(engines)
+        hosts = threading.Event()
+        def live():
+            while not hosts.wait(0.25):
+                for e in engines:
+                    with contextlib.suppress(OSError):
+                        e.tell("alive")
+        thread = threading.Thread(target=live)
+        thread.start()
+        self.finish(engines)
+        hosts.set()
+        thread.join()
+
     def test_without_rows_for_the_test_net_nothing_is_tested(self):
         engines = self.start()
         self.launch(engines, test=False)
         self.finish(engines)
         self.assertEqual(engines[0].all("test"), [])
+
+    def test_no_validation_as_in_caffe_on_spark(self):
+        """test_iter: 0, test_interval: 0, with one net for both phases and with a net of its own for tests."""
+        for name, test_net in (("generic", ""), ("own", 'train_net: "%s" test_net: "%s"' % ((self.path("files.prototxt"),) * 2))):
+            text = solver(self.path("files.prototxt"), test_iter=0, test_interval=0)
+            self.write(name + ".prototxt", text if not test_net else test_net + text[text.index("\n"):])
+            engine, = self.start()
+            engine.job(mode="TRAIN", solver=self.path(name + ".prototxt"), threads=1)
+            self.finish([engine])
+            self.assertEqual(engine.all("test"), [])
+            engine, = self.start()
+            engine.job(mode="TEST", solver=self.path(name + ".prototxt"), weights=self.engines[-2].folder + "/final.caffemodel", threads=1)
+            self.assertEqual(engine.event("test")["outputs"][0]["weight"], TESTS)
+            self.finish([engine])
+
+    def stages(self, second):
+        """Two test nets, each with a data layer of its own: the first of TEST_BATCH rows, the second of `second`."""
+        staged = [(MEMORY % ("TEST", batch)).replace("phase: TEST", 'phase: TEST stage: "%s"' % stage)
+                  for batch, stage in ((second, "b"), (TEST_BATCH, "a"))]
+        self.write("stages.prototxt", MEMORY % ("TRAIN", BATCH) + "".join(staged) + LAYERS)
+        text = solver("stages.prototxt", test_state='{ stage: "a" }').replace("test_iter: 5", "test_iter: 5 test_iter: 5")
+        self.write("stages_solver.prototxt", text + '\ntest_state: { stage: "b" }')
+        return dict(solver="stages_solver.prototxt", net="stages.prototxt")
+
+    def test_rows_are_dealt_as_the_first_test_net_takes_them(self):
+        engines = self.start(2)
+        self.launch(engines, **self.stages(TEST_BATCH))
+        form_world(engines)
+        self.finish(engines)
+        self.assertEqual([t["net"] for t in engines[0].all("test")], [0, 1] * 3)
+        engine, = self.start()
+        engine.job(mode="PLAN", solver=self.path("stages_solver.prototxt"), net=self.path("stages.prototxt"), size=2)
+        self.assertEqual([s["batch"] for s in engine.event("plan")["sources"]], [BATCH, TEST_BATCH])
+        engines = self.start(2)
+        with self.assertRaisesRegex(AssertionError, "test net 1 takes the host's rows in batches of 30, the first in batches of 50"):
+            self.launch(engines, **self.stages(30))
 
     def trained(self, solver, **more):
         """Two engines to their end, without a test net: the engines, and rank 0's `done`."""

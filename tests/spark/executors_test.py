@@ -102,7 +102,8 @@ def yarn():
         for file in (IDX, LABELS, "small_lmdb/data.mdb", "mean.binaryproto"):
             c.put(c.folder / file, f"/data/{file}")
         mean = f'mean_file: "{c.hdfs}/data/mean.binaryproto"'
-        for name, source, transform in (("local", IDX, ""), ("idx", f"{c.hdfs}/data/{IDX}", mean), ("lmdb", f"{c.hdfs}/data/small_lmdb", mean)):
+        # The last model replaces the one before.
+        for name, source, transform in (("local", IDX, ""), ("far", f"{c.hdfs}/data/{IDX}", mean), ("far", f"{c.hdfs}/data/small_lmdb", mean)):
             job = train(c, name, write_job(c.folder, source, transform=transform), "-engine", "packed/bin/crema_executor", size=2, archives=[archive(c.folder)])
             assert job.stdout.count("validation iteration") == 2, job.tail()
             assert c.read(f"/out/{name}.caffemodel") == c.read("/out/local.caffemodel"), name

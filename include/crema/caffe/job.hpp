@@ -81,8 +81,13 @@ inline NetSpec training_net(const SolverSpec& s, const JobOptions& o) {
   return net;
 }
 
-/// All test nets in Caffe's order. Throws SpecError when their number does not fit test_iter.
+/// All test nets in Caffe's order; none where test_interval and every test_iter are 0, as CaffeOnSpark has it.
+/// Throws SpecError when their number does not fit test_iter.
 inline std::vector<NetSpec> testing_nets(const SolverSpec& s, const JobOptions& o) {
+  const auto zero = [](std::int64_t n) { return n == 0; };
+  if (s.test_interval == 0 && !s.test_iter.empty() &&
+      std::all_of(s.test_iter.begin(), s.test_iter.end(), zero))
+    return {};
   std::vector<NetSpec> nets;
   for (const NetSpec& n : s.test_net_param) nets.push_back(with_input_layers(n)), nets.back().file = s.file;
   for (const std::string& path : s.test_net) nets.push_back(read_named_net(s, path, o));

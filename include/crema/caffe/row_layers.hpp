@@ -79,7 +79,8 @@ inline RowLayer::Top cos_top(const CosTopOptions& o, const std::string& blob) {
   return {{blob},
           {.data = o.name,
            .sample = sample_of(extent(o.channels), extent(o.height), extent(o.width)),
-           .encoded = o.type == CosDataType::encoded_image || o.type == CosDataType::encoded_image_with_dim},
+           .encoded = o.type == CosDataType::encoded_image || o.type == CosDataType::encoded_image_with_dim,
+           .interleaved = o.type == CosDataType::raw_image},
           scalar ? std::min(static_cast<int>(o.sample_num_axes), 3) : static_cast<int>(o.sample_num_axes),
           o.transform_param};
 }

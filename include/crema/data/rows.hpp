@@ -244,13 +244,15 @@ class RowTable {
 struct RowFormat {
   std::string data, label = {};  // columns; no label: 0
   Shape sample = {};             // C,H,W of every sample
-  bool encoded = false;  // all are encoded images; otherwise those whose bytes are not a sample's number
-  bool resize = false;   // encoded images of other sizes are resized to it
+  bool encoded =
+      false;  // all are encoded images; otherwise JPEG, PNG, and bytes that are not a sample's number
+  bool resize = false;       // encoded images of other sizes are resized to it
+  bool interleaved = false;  // pixels that are not encoded are H,W,C, as OpenCV has them
   /// Rows of all hosts: sample i is the row at position i. Below 0: sample i is the table's row i.
   std::int64_t total = -1;
 };
 
-/// A column of bytes (raw C,H,W pixels, or encoded images), of reals, or of numbers, with labels from another.
+/// A column of bytes (raw pixels, or encoded images), of reals, or of numbers, with labels from another.
 class RowDataset final : public Dataset {
  public:
   /// Throws SpecError for a column that is missing, DataError that names row and column for a value that is no
@@ -278,6 +280,7 @@ class RowDataset final : public Dataset {
     const RowValue v = table_->value(row, data_);
     if (type() == ColumnType::bytes && raw(v)) {
       out.bytes = v;
+      if (format_.interleaved) out.bytes = out.own = planes(v);
     } else if (type() == ColumnType::bytes) {
       Image image = decode(row, v);
       out.own = std::move(image.pixels);
@@ -298,7 +301,16 @@ class RowDataset final : public Dataset {
  private:
   ColumnType type() const { return table_->columns()[static_cast<std::size_t>(data_)].type; }
   bool raw(RowValue v) const {
-    return !format_.encoded && static_cast<std::int64_t>(v.size()) == format_.sample.size();
+    return !format_.encoded && static_cast<std::int64_t>(v.size()) == format_.sample.size() &&
+           !detail::is_jpeg(v) && !detail::is_png(v);
+  }
+  /// H,W,C to C,H,W.
+  std::vector<std::uint8_t> planes(RowValue v) const {
+    const auto channels = static_cast<std::size_t>(format_.sample[0]), pixels = v.size() / channels;
+    std::vector<std::uint8_t> out(v.size());
+    for (std::size_t c = 0; c < channels; ++c)
+      for (std::size_t i = 0; i < pixels; ++i) out[c * pixels + i] = v[i * channels + c];
+    return out;
   }
   std::string place(std::int64_t row) const { return cat("row ", table_->position(row), ", ", name_); }
 

@@ -19,7 +19,7 @@ final class CommandLine {
   CommandLine(SparkSession spark, Options options) {
     this.spark = spark;
     this.options = options;
-    this.features = !options.blobs().isEmpty();
+    this.features = !options.list("features").isEmpty();  // -label alone asks for none
   }
 
   void run() {
@@ -38,6 +38,8 @@ final class CommandLine {
       checkFree(crema, "output", output());
     }
     if (options.flag("curve")) checkFree(crema, "curve", options.text("curve"));
+    if (features || options.flag("curve")) checkFormat();
+    if (options.flag("lmdb_partitions")) CremaOnSpark.say("-lmdb_partitions has no effect: each engine reads its part of an LMDB");
     if (options.flag("train")) train(crema);
     if (options.flag("test")) test(crema);
     if (features) write(crema.features(), output());
@@ -54,6 +56,18 @@ final class CommandLine {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  private void checkFormat() {
+    try {
+      spark.read().format(format()).schema("x int").load();  // which a format that only writes may refuse in its own way
+    } catch (Exception e) {  // Scala throws checked exceptions unannounced
+      if (e instanceof ClassNotFoundException) throw new CremaException("-outputFormat " + format() + ": Spark has no writer of this name: json and parquet are there");
+    }
+  }
+
+  private String format() {
+    return options.text("outputFormat", "json");
   }
 
   private void train(CremaOnSpark crema) {
@@ -97,6 +111,6 @@ final class CommandLine {
   }
 
   private void write(Dataset<Row> rows, String place) {
-    rows.write().format(options.text("outputFormat", "json")).save(place);
+    rows.write().format(format()).save(place);
   }
 }

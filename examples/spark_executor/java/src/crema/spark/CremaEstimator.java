@@ -83,6 +83,7 @@ public class CremaEstimator extends Estimator<CremaModel> implements CremaStage,
     CremaModel model = new CremaModel(uid);
     copyValues(model, paramMap().$plus$plus(ParamMap.empty()));
     model.set(model.solver(), crema.plan().solver());
+    model.set(model.roots(), String.join(",", crema.work().roots()));
     return model.setParent(this);
   }
 

@@ -10,4 +10,10 @@ public class CremaException extends RuntimeException {
   public CremaException(String message, Throwable cause) {
     super(message, cause);
   }
+
+  /** The one that Spark has wrapped into its own, or null. */
+  static CremaException in(Throwable e) {
+    while (e != null && !(e instanceof CremaException)) e = e.getCause();
+    return (CremaException) e;
+  }
 }

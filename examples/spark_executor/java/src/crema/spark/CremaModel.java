@@ -27,7 +27,7 @@ public class CremaModel extends Model<CremaModel> implements CremaStage, MLWrita
   private static final String WEIGHTS = "weights.caffemodel";
 
   private final String uid;
-  private final Param<String> solver;
+  private final Param<String> solver, roots;
   private final CremaParams params;
 
   public CremaModel() {
@@ -37,6 +37,7 @@ public class CremaModel extends Model<CremaModel> implements CremaStage, MLWrita
   public CremaModel(String uid) {
     this.uid = uid;  // parameters ask for it
     solver = new Param<>(this, "solver", "the solver with its nets, as text");
+    roots = new Param<>(this, "roots", "folders that its data layers may read, for a mean file above all: those of the training");
     params = new CremaParams(this);
     setDefault(params.predictionCol, "prediction");
   }
@@ -48,6 +49,10 @@ public class CremaModel extends Model<CremaModel> implements CremaStage, MLWrita
 
   public Param<String> solver() {
     return solver;
+  }
+
+  public Param<String> roots() {
+    return roots;
   }
 
   @Override
@@ -74,7 +79,9 @@ public class CremaModel extends Model<CremaModel> implements CremaStage, MLWrita
     try {
       file = Files.createTempFile("crema-", ".prototxt");
       Files.writeString(file, getOrDefault(solver));
-      CremaOnSpark crema = new CremaOnSpark(rows.sparkSession(), params.commandLine(this, file.toString()));
+      Options options = params.commandLine(this, file.toString());
+      if (isSet(roots)) options = options.with("-data_root", getOrDefault(roots) + "," + options.text("data_root", ""));
+      CremaOnSpark crema = new CremaOnSpark(rows.sparkSession(), options);
       return crema.featuresBeside(rows.toDF(), transformSchema(rows.schema()));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -102,12 +109,20 @@ public class CremaModel extends Model<CremaModel> implements CremaStage, MLWrita
   @Override
   public MLWriter write() {
     return new MLWriter() {
+      private final Storage storage = new Storage(sparkSession().sparkContext().hadoopConfiguration());
+      private final org.apache.hadoop.fs.Path weights = storage.place(getOrDefault(params.model));
+
+      @Override
+      public void save(String path) throws IOException {
+        if (weights.getParent().equals(storage.place(path))) throw new CremaException(path + " holds the weights of this model, and overwrite() would remove them first: save it elsewhere");
+        super.save(path);
+      }
+
       @Override
       public void saveImpl(String path) {
-        Storage storage = new Storage(sparkSession().sparkContext().hadoopConfiguration());
         try {
           new DefaultParamsWriter(CremaModel.this).session(sparkSession()).save(path);
-          storage.copy(storage.place(getOrDefault(params.model)), new org.apache.hadoop.fs.Path(path, WEIGHTS));
+          storage.copy(weights, new org.apache.hadoop.fs.Path(path, WEIGHTS));
         } catch (IOException e) {
           throw new UncheckedIOException(e);
         }

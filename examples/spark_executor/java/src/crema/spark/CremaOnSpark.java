@@ -187,6 +187,10 @@ public final class CremaOnSpark {
     return spark.sparkContext().maxNumConcurrentTasks(spark.sparkContext().resourceProfileManager().defaultResourceProfile());
   }
 
+  boolean onYarn() {
+    return spark.sparkContext().master().startsWith("yarn");
+  }
+
   String slotCores() {
     return context.getConf().get("spark.task.cpus", "1");
   }
@@ -217,9 +221,9 @@ public final class CremaOnSpark {
     List<Stream> streams = new ArrayList<>();
     List<JavaRDD<Row>> dealt = new ArrayList<>();
     List<Dataset<Row>> kept = new ArrayList<>();
-    if (rows != null) deal(rows, source(Plan.TRAIN, rows), streams, dealt, kept);
-    if (validation != null && plan.tests()) deal(validation, source(Plan.TEST, validation), streams, dealt, kept);
     try {
+      if (rows != null) deal(rows, source(Plan.TRAIN, rows), streams, dealt, kept);
+      if (validation != null && plan.tests()) deal(validation, source(Plan.TEST, validation), streams, dealt, kept);
       storage.makeFolder(model.getParent());
       stop.forget();
       Resume resume = resume(model);
@@ -242,8 +246,8 @@ public final class CremaOnSpark {
 
   private void deal(Dataset<Row> rows, Plan.Source source, List<Stream> streams, List<JavaRDD<Row>> dealt, List<Dataset<Row>> kept) {
     Table table = Table.of(rows, source, true);
-    if (options.flag("persistent") || table.shuffled()) {  // positions hold for one layout of the rows
-      table = new Table(table.rows().persist(StorageLevel.DISK_ONLY()), table.columns());
+    if (options.flag("persistent") || table.shuffled()) {  // positions hold for one layout of the rows: it outlives an executor
+      table = new Table(table.rows().persist(table.shuffled() ? StorageLevel.DISK_ONLY_2() : StorageLevel.DISK_ONLY()), table.columns());
       kept.add(table.rows());
     }
     Table.Numbered numbered = table.numbered();
@@ -277,8 +281,8 @@ public final class CremaOnSpark {
     boolean again = spark.sparkContext().applicationAttemptId().exists(id -> !id.equals("1")), auto = "auto".equals(snapshot);
     if (again || auto) {
       long since = auto ? 0 : Long.parseLong(System.getenv().getOrDefault("APP_SUBMIT_TIME_ENV", "0"));  // YARN's: what is older belongs to another job
-      Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), s -> s.written() >= since);
-      if (newest != null || auto) return newest == null ? null : newest.resume();
+      Resume newest = work.newest(model.getParent(), plan.snapshotPrefix(), s -> s.written() >= since);
+      if (newest != null || auto) return newest;
     }
     if (snapshot == null) return null;
     Path state = present(snapshot, "-snapshot");
@@ -288,17 +292,22 @@ public final class CremaOnSpark {
   }
 
   private Dataset<Row> curve(LastLines.Lines lines) {
-    StructType schema = new StructType().add("iteration", DataTypes.LongType, false);
-    for (String output : plan.testOutputs()) schema = schema.add(output, DataTypes.DoubleType);
-    List<Row> rows = new ArrayList<>();
+    Set<String> outputs = new LinkedHashSet<>(plan.testOutputs());  // none where the driver cannot build the net: its files are elsewhere
+    Map<Long, Map<String, Double>> tests = new LinkedHashMap<>();
     for (String line : lines.values()) {
       JsonNode test = read(line);
-      Map<String, Double> values = new LinkedHashMap<>();
+      Map<String, Double> values = tests.computeIfAbsent(test.path("iteration").asLong(), i -> new LinkedHashMap<>());
       for (JsonNode output : test.path("outputs")) values.put(output.path("name").asText(), output.path("value").asDouble());
-      List<Object> row = new ArrayList<>(List.of(test.path("iteration").asLong()));
-      for (String output : plan.testOutputs()) row.add(values.get(output));
-      rows.add(RowFactory.create(row.toArray()));
+      outputs.addAll(values.keySet());
     }
+    StructType schema = new StructType().add("iteration", DataTypes.LongType, false);
+    for (String output : outputs) schema = schema.add(output, DataTypes.DoubleType);
+    List<Row> rows = new ArrayList<>();
+    tests.forEach((iteration, values) -> {
+      List<Object> row = new ArrayList<>(List.of(iteration));
+      for (String output : outputs) row.add(values.get(output));
+      rows.add(RowFactory.create(row.toArray()));
+    });
     return spark.createDataFrame(rows, schema);
   }
 
@@ -337,8 +346,10 @@ public final class CremaOnSpark {
       }
       spark = SparkSession.builder().appName("crema").getOrCreate();
       new CommandLine(spark, options).run();
-    } catch (CremaException e) {
-      say(e.getMessage());
+    } catch (Exception e) {  // Scala throws checked exceptions unannounced
+      CremaException said = CremaException.in(e);
+      say(said == null ? e.toString() : said.getMessage());
+      if (said == null) e.printStackTrace();
       status = 1;
     } finally {
       if (spark != null) spark.stop();

@@ -21,6 +21,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
@@ -54,7 +55,7 @@ final class Engine implements AutoCloseable {
   private final BlockingQueue<JsonNode> events = new LinkedBlockingQueue<>();
   private final Deque<String> tail = new ArrayDeque<>();
   private final List<Thread> readers = new ArrayList<>();
-  private final List<SocketChannel> connections = new ArrayList<>();
+  private final List<SocketChannel> connections = new CopyOnWriteArrayList<>();
   private final Thread hook = new Thread(this::close, "crema end");  // an executor that loses its worker does not end its tasks
   private JsonNode hello;
   private volatile JsonNode fail;
@@ -170,8 +171,9 @@ final class Engine implements AutoCloseable {
   /** A connection to the row socket, which is closed with the engine. */
   SocketChannel connect() {
     try {
-      connections.add(SocketChannel.open(UnixDomainSocketAddress.of(hello.path("rows").asText())));
-      return connections.get(connections.size() - 1);
+      SocketChannel connection = SocketChannel.open(UnixDomainSocketAddress.of(hello.path("rows").asText()));
+      connections.add(connection);
+      return connection;
     } catch (IOException e) {
       throw failure();
     }

@@ -67,9 +67,14 @@ final class Gang {
         } catch (RuntimeException e) {
           failure = e;
         }
-        storage.removeParts(model, plan.snapshotPrefix());
-        Storage.Snapshot newest = storage.newest(model.getParent(), plan.snapshotPrefix(), s -> !s.equals(old.get(s.iteration())));
-        if (newest != null) resume = newest.resume();
+        try {
+          storage.removeParts(model, plan.snapshotPrefix());
+          Resume newest = work.newest(model.getParent(), plan.snapshotPrefix(), s -> !s.equals(old.get(s.iteration())));
+          if (newest != null) resume = newest;
+        } catch (IOException | RuntimeException e) {
+          failure.addSuppressed(e);  // what stopped the attempt is the news
+          throw failure;
+        }
         if (attempt == retries || isEnding(spark.sc()) || !worthRetrying(failure)) throw failure;
         CremaOnSpark.say(failure.getMessage());
         CremaOnSpark.say("attempt " + (attempt + 2) + " of " + (retries + 1) + " goes on from " + (resume == null ? "the start" : resume.state()));
@@ -118,7 +123,8 @@ final class Gang {
     } catch (IOException e) {
       throw new java.io.UncheckedIOException(e);
     } catch (Exception e) {  // Scala throws checked exceptions unannounced: SparkException is one
-      throw reason(watching, new CremaException(e.getMessage(), e));
+      CremaException said = CremaException.in(e);
+      throw reason(watching, said != null ? said : new CremaException(e.getMessage(), e));
     } finally {
       curve.putAll(watching.curve());
       spark.sc().setLocalProperty(Watching.ATTEMPT, null);

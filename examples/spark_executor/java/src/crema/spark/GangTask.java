@@ -78,13 +78,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
   private Order job(Engine engine, BarrierTaskContext context, int rank) throws IOException {
     Order job = work.order(engine, context, "TRAIN", rank, context.getTaskInfos().length);
     for (Stream stream : streams) job.message("stream", stream.order(rank));
-    if (resume != null) {
-      Path from = new Path(resume.state());
-      File folder = engine.folder().toFile();
-      work.storage().download(new Path(resume.model()), folder, Resume.beside(from).getName());
-      job.text("state", work.storage().download(from, folder, from.getName()).getName());
-    }
-    return job;
+    return resume == null ? job : job.text("state", work.download(resume, engine));
   }
 
   /** The one exchange: where each engine is, and of which version. */
@@ -104,9 +98,11 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     for (JsonNode event; (event = engine.next()) != null; )
       switch (Engine.name(event)) {
         case "world" -> say(rank, "is in the world");
-        case "start" -> say(rank, "begins at iteration " + event.path("iteration").asLong());
+        case "start" -> say(rank, "begins at iteration " + event.path("iteration").asLong() + " on " + event.path("backend").asText());
         case "step" -> say(rank, String.format("iteration %d, loss %.4g, %.0f samples/s", event.path("iteration").asLong(), event.path("loss").asDouble(), event.path("samples_per_second").asDouble()));
-        case "test" -> validation.add(LastLines.line(String.format("%012d", event.path("iteration").asLong()), event.toString()));
+        case "test" -> {  // as in CaffeOnSpark, the curve is that of the first test net
+          if (event.path("net").asLong() == 0) validation.add(LastLines.line(String.format("%012d", event.path("iteration").asLong()), event.toString()));
+        }
         case "snapshot" -> keep(event);
         case "done" -> done = event;
         default -> { }

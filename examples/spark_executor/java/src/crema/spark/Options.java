@@ -16,7 +16,7 @@ import java.util.Map;
  * Numbers are checked here; everything that has to do with training is the engine's to check.
  */
 public final class Options implements Serializable {
-  private enum Kind { FLAG, TEXT, COUNT, REAL, REFUSED }
+  private enum Kind { FLAG, TEXT, COUNT, LONG, REAL, REFUSED }
 
   private record Option(Kind kind, String help) {}
 
@@ -39,7 +39,7 @@ public final class Options implements Serializable {
     option(Kind.TEXT, "output", "URI for features (a folder), or for the scores of -test (a text file); default output");
     option(Kind.TEXT, "outputFormat", "of features: json (default), parquet, or any writer of Spark");
     option(Kind.COUNT, "clusterSize", "engines, one in each task; default spark.executor.instances, or 1");
-    option(Kind.COUNT, "devices", "replicas in each engine; default 1, or its GPUs");
+    option(Kind.COUNT, "devices", "replicas in each engine; default 1");
     option(Kind.FLAG, "persistent", "keep the rows that are read on the executors' disks");
     option(Kind.FLAG, "resize", "resize encoded images to the height and width of the data layer");
     option(Kind.TEXT, "connection", "ethernet (default) or mpi");
@@ -50,13 +50,13 @@ public final class Options implements Serializable {
     option(Kind.COUNT, "threads", "of each engine; default spark.task.cpus");
     option(Kind.TEXT, "strategy", "how ranks agree: synchronous (default), local_sgd, easgd, eamsgd, downpour, bounded_delay");
     option(Kind.COUNT, "tau", "local_sgd, easgd, eamsgd: steps between meetings");
-    option(Kind.COUNT, "local_from", "local_sgd: meets at every step until this iteration");
+    option(Kind.LONG, "local_from", "local_sgd: meets at every step until this iteration");
     option(Kind.REAL, "alpha", "easgd, eamsgd: moving rate");
     option(Kind.COUNT, "n_fetch", "downpour: steps between fetches");
     option(Kind.COUNT, "n_push", "downpour: steps between pushes");
-    option(Kind.COUNT, "delay", "bounded_delay: iterations that a step may be ahead of the oldest in work");
+    option(Kind.LONG, "delay", "bounded_delay: iterations that a step may be ahead of the oldest in work");
     option(Kind.FLAG, "bfloat16", "synchronous: gradients travel as bfloat16");
-    option(Kind.COUNT, "seed", "of weights, shuffling and dropout; default the solver's");
+    option(Kind.LONG, "seed", "of weights, shuffling and dropout; default the solver's");
     option(Kind.COUNT, "retries", "attempts after the first, from the newest snapshot; default 3");
     option(Kind.COUNT, "slots_deadline", "seconds to wait for clusterSize free slots; default 60");
     option(Kind.REAL, "deadline", "seconds until all engines must have met; default 30");
@@ -80,7 +80,7 @@ public final class Options implements Serializable {
   public static Options parse(String... arguments) {
     Options o = new Options();
     for (int i = 0; i < arguments.length; ++i) {
-      String name = arguments[i].replaceFirst("^--?", "");
+      String name = arguments[i].replaceFirst("^--?", "").replace('-', '_');  // --data-root as for the program crema
       Option option = TABLE.get(name);
       if (option == null || name.equals(arguments[i])) throw new CremaException(unknown(arguments[i]));
       if (option.kind == Kind.REFUSED) throw new CremaException("-" + name + ": " + option.help);
@@ -102,6 +102,9 @@ public final class Options implements Serializable {
     try {
       switch (TABLE.get(name).kind) {
         case COUNT -> {
+          if (Integer.parseInt(value) < 0) throw new NumberFormatException();
+        }
+        case LONG -> {
           if (Long.parseLong(value) < 0) throw new NumberFormatException();
         }
         case REAL -> {
@@ -110,11 +113,11 @@ public final class Options implements Serializable {
         default -> { }
       }
     } catch (NumberFormatException e) {
-      throw new CremaException("-" + name + " " + value + ": not a number from 0");
+      throw new CremaException("-" + name + " " + value + ": not a number from 0, or too great");
     }
     if (name.equals("connection") && !List.of("ethernet", "mpi").contains(value.toLowerCase()))
       throw new CremaException("-connection " + value + ": there is ethernet, and mpi, whose library brings InfiniBand where the cluster has it");
-    if (List.of("clusterSize", "devices").contains(name) && Long.parseLong(value) < 1)
+    if (List.of("clusterSize", "devices").contains(name) && Integer.parseInt(value) < 1)
       throw new CremaException("-" + name + " " + value + ": at least 1");
     given.put(name, value);
   }
@@ -149,7 +152,7 @@ public final class Options implements Serializable {
   }
 
   public int count(String name, int otherwise) {
-    return given.containsKey(name) ? Math.toIntExact(Long.parseLong(given.get(name))) : otherwise;
+    return given.containsKey(name) ? Integer.parseInt(given.get(name)) : otherwise;
   }
 
   public double real(String name, double otherwise) {

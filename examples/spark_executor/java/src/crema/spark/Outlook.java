@@ -23,8 +23,10 @@ final class Outlook {
     line("ranks", "%d: %d engines of %d, %s", ranks, crema.size(), devices, crema.options().text("strategy", "synchronous"));
     line("slots", "%d of %d that are free now; a slot has %s cores", crema.size(), crema.slots(), crema.slotCores());
     steps(plan, ranks);
-    memory(plan.bytes(), devices);
-    spool(plan);
+    long spool = spool(plan);
+    memory(plan.bytes(), devices, crema.onYarn() ? spool : 0);
+    if (spool > 0) line("disk", "about %d MB for each engine, in Spark's local folders", megabytes(spool));
+    else line("disk", "none: engines read their files where they are");
     return text.toString();
   }
 
@@ -44,7 +46,8 @@ final class Outlook {
     line("snapshots", plan.snapshot() > 0 ? "every %d steps, %s_iter_*" : "none", plan.snapshot(), plan.snapshotPrefix());
   }
 
-  private void memory(Map<String, Long> bytes, int devices) {
+  /** @param mapped bytes of rows on disk that count as memory */
+  private void memory(Map<String, Long> bytes, int devices, long mapped) {
     long replica = bytes.values().stream().mapToLong(Long::longValue).sum();
     if (replica == 0) {
       line("memory", "not known: the data that the nets read is not on this machine");
@@ -53,12 +56,13 @@ final class Outlook {
     StringBuilder parts = new StringBuilder();
     bytes.forEach((name, n) -> parts.append(parts.length() == 0 ? "" : ", ").append(name).append(' ').append(megabytes(n)));
     line("memory", "%d MB for each engine (%s MB)", megabytes(replica * devices), parts);
-    // Rows are mapped from disk, which no container counts; code, threads and message buffers are.
-    long overhead = megabytes(replica * devices * 5 / 4) + 256 + 384;
+    // Code, threads and message buffers are counted too; rows that are mapped from disk by YARN alone, whose monitor takes resident pages for memory.
+    long overhead = megabytes(replica * devices * 5 / 4 + mapped) + 256 + 384;
     line("ask for", "--conf spark.executor.memoryOverhead=%dm (if an executor has one slot)", overhead);
   }
 
-  private void spool(Plan plan) {
+  /** Bytes of rows on an engine's disk. */
+  private long spool(Plan plan) {
     long bytes = 0;
     for (String phase : new String[] {Plan.TRAIN, Plan.TEST}) {
       Dataset<Row> rows = crema.rows(phase);
@@ -68,8 +72,7 @@ final class Outlook {
       long size = source.encoded() ? sizeOf(rows) : rows.count() * (values + 32);
       bytes += size;
     }
-    if (bytes > 0) line("disk", "about %d MB for each engine, in Spark's local folders", megabytes(bytes / crema.size()));
-    else line("disk", "none: engines read their files where they are");
+    return bytes / crema.size();
   }
 
   /** As Spark estimates it from the files. */

@@ -10,13 +10,17 @@ import java.util.Map;
 
 /** What the engine says about a job before it runs: its event {@code plan}. */
 record Plan(
-    long maxIter, long testInterval, long snapshot, String snapshotPrefix, String solverMode, String solver, long batch, long parameters,
+    long maxIter, boolean tests, long testInterval, long snapshot, String snapshotPrefix, String solver, long batch, long parameters,
     Map<String, Long> bytes, List<Source> sources, List<String> trainOutputs, List<String> testOutputs, List<String> blobs) {
 
   static final String TRAIN = "TRAIN", TEST = "TEST";
 
   /** A column that a data layer wants, and the types that it takes. A label has no shape. */
-  record Wanted(String name, List<String> types, boolean label, long values) implements Serializable {}
+  record Wanted(String name, List<String> types, boolean label, int channels, int height, int width) implements Serializable {
+    long values() {
+      return (long) channels * height * width;
+    }
+  }
 
   /** A data layer. */
   record Source(
@@ -29,8 +33,8 @@ record Plan(
     List<Source> sources = new ArrayList<>();
     for (JsonNode s : e.path("sources")) sources.add(source(s));
     return new Plan(
-        e.path("max_iter").asLong(), e.path("test_interval").asLong(), e.path("snapshot").asLong(), e.path("snapshot_prefix").asText(),
-        e.path("solver_mode").asText(), e.path("solver").asText(), e.path("batch").asLong(), e.path("parameters").asLong(), bytes, sources,
+        e.path("max_iter").asLong(), tests(e), e.path("test_interval").asLong(), e.path("snapshot").asLong(), e.path("snapshot_prefix").asText(),
+        e.path("solver").asText(), e.path("batch").asLong(), e.path("parameters").asLong(), bytes, sources,
         texts(e.path("outputs").path("train")), texts(e.path("outputs").path("test")), texts(e.path("blobs")));
   }
 
@@ -38,7 +42,7 @@ record Plan(
     List<Wanted> columns = new ArrayList<>();
     for (JsonNode c : s.path("columns"))
       columns.add(new Wanted(c.path("name").asText(), texts(c.path("types")), !c.has("channels"),
-          c.path("channels").asLong(1) * c.path("height").asLong(1) * c.path("width").asLong(1)));
+          c.path("channels").asInt(1), c.path("height").asInt(1), c.path("width").asInt(1)));
     return new Source(
         s.path("phase").asText(), s.path("layer").asText(), s.path("source_class").asText(), s.path("source").asText(), texts(s.path("files")), texts(s.path("perhaps")),
         s.path("format").asText("parquet"), texts(s.path("select")), s.path("batch").asLong(), s.path("block").asLong(), s.path("first").asInt(),
@@ -56,7 +60,10 @@ record Plan(
     return sources.stream().filter(s -> s.streamed && s.phase.equals(phase)).findFirst().orElse(null);
   }
 
-  boolean tests() {
-    return testInterval > 0 && !testOutputs.isEmpty();
+  /** Whether training is validated. */
+  private static boolean tests(JsonNode e) {
+    for (JsonNode iterations : e.path("test_iter"))
+      if (iterations.asLong() > 0) return e.path("test_interval").asLong() > 0;
+    return false;
   }
 }

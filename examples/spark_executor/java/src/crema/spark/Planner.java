@@ -28,9 +28,10 @@ final class Planner {
    * @param copies places that have been copied to this machine
    */
   Plan plan(Set<String> roots, List<String> copies) throws IOException {
-    java.nio.file.Path folder = Files.createTempDirectory("crema-plan-");
-    try (Engine engine = Engine.start(Work.program(options.text("engine")), folder.toFile(), null, 0, "the driver")) {
-      File solver = file(options.required("conf", "the solver's prototxt"), folder.toFile());
+    File temporary = new File(System.getProperty("java.io.tmpdir"));
+    try (Engine engine = Engine.start(Work.program(options.text("engine")), temporary, null, 0, "the driver")) {
+      File folder = engine.folder().toFile();  // which the engine removes when this process is killed
+      File solver = file(options.required("conf", "the solver's prototxt"), folder);
       roots.add(solver.getParent());
       Set<String> readable = new LinkedHashSet<>(roots);
       readable.addAll(List.of(engine.folder().toString(), SparkFiles.getRootDirectory()));
@@ -39,13 +40,11 @@ final class Planner {
       if (Files.isSymbolicLink(solver.toPath()))
         for (File link : solver.getParentFile().listFiles(f -> Files.isSymbolicLink(f.toPath()))) readable.add(link.toPath().toRealPath().getParent().toString());
       Order job = options.describe(new Order("job").value("mode", "PLAN").value("size", size)).text("solver", solver.getPath()).texts("data_root", readable);
-      if (options.flag("net")) job.text("net", file(options.text("net"), folder.toFile()).getPath());
+      if (options.flag("net")) job.text("net", file(options.text("net"), folder).getPath());
       engine.send(job);
       JsonNode event = engine.await("plan");
       engine.finish();
       return Plan.of(event);
-    } finally {
-      Storage.wipe(folder);
     }
   }
 

@@ -47,14 +47,21 @@ final class Pulse extends SparkListener implements AutoCloseable {
   private void watch() {
     try {
       for (;; Thread.sleep(TURN_MS))
-        for (String id : silent()) {
-          String why = "it has sent no heartbeat for " + patience / 1000 + " s: it is stopped, or its machine is";
-          spark.killAndReplaceExecutor(id);
-          spark.taskScheduler().executorLost(id, new ExecutorLossReason(why));  // now: its own end may take Spark another 10 s
-        }
+        for (String id : silent()) replace(id);
     } catch (InterruptedException e) {
       // closed
     }
+  }
+
+  private void replace(String id) throws InterruptedException {
+    String why = "it has sent no heartbeat for " + patience / 1000 + " s: it is stopped, or its machine is";
+    try {
+      spark.killAndReplaceExecutor(id);
+    } catch (Exception e) {  // Scala throws checked exceptions unannounced
+      if (e instanceof InterruptedException interrupted) throw interrupted;
+      CremaOnSpark.say("executor " + id + " cannot be replaced: " + e);
+    }
+    spark.taskScheduler().executorLost(id, new ExecutorLossReason(why));  // now: its own end may take Spark another 10 s
   }
 
   private synchronized List<String> silent() {

@@ -18,14 +18,16 @@ import scala.Product;
 
 /**
  * CaffeOnSpark's SequenceFiles of images: the key is a serialised Scala tuple (id, label) or (id, label, channels, height, width,
- * encoded), the value the image. They become rows of id, label and data.
+ * encoded), the value the image. They become rows of these, and data; an image without a size is encoded.
  */
 final class SequenceFiles {
   /** What a key may hold: nothing else is made of bytes from outside. */
   private static final ObjectInputFilter KEYS = ObjectInputFilter.Config.createFilter(
       "maxdepth=3;maxrefs=20;maxbytes=65536;scala.Tuple2;scala.Tuple6;java.lang.String;java.lang.Integer;java.lang.Boolean;java.lang.Number;!*");
   private static final StructType SCHEMA = new StructType()
-      .add("id", DataTypes.StringType).add("label", DataTypes.StringType).add("data", DataTypes.BinaryType);
+      .add("id", DataTypes.StringType).add("label", DataTypes.StringType)
+      .add("channels", DataTypes.IntegerType).add("height", DataTypes.IntegerType).add("width", DataTypes.IntegerType).add("encoded", DataTypes.BooleanType)
+      .add("data", DataTypes.BinaryType);
 
   private SequenceFiles() {}
 
@@ -40,7 +42,9 @@ final class SequenceFiles {
     try (ObjectInputStream in = new ObjectInputStream(new ByteArrayInputStream(key))) {
       in.setObjectInputFilter(KEYS);
       Product tuple = (Product) in.readObject();
-      return RowFactory.create(String.valueOf(tuple.productElement(0)), String.valueOf(tuple.productElement(1)), image);
+      Object[] row = {String.valueOf(tuple.productElement(0)), String.valueOf(tuple.productElement(1)), 0, 0, 0, true, image};
+      for (int i = 2; i < tuple.productArity(); ++i) row[i] = tuple.productElement(i);
+      return RowFactory.create(row);
     } catch (IOException | ClassNotFoundException | ClassCastException e) {
       throw new CremaException("a key of the SequenceFile is no Scala tuple (id, label, ...) as CaffeOnSpark's tools write it: " + e.getMessage(), e);
     }

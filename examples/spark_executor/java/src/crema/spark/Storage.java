@@ -8,16 +8,18 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Comparator;
 import java.util.TreeMap;
-import java.util.function.Predicate;
+import java.util.UUID;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FSError;
+import org.apache.hadoop.fs.FileContext;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.FileUtil;
 import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.UnsupportedFileSystemException;
 
 /** Files on any of Hadoop's file systems. An upload is there whole or not at all: it gets its name last. */
 final class Storage {
@@ -83,7 +85,7 @@ final class Storage {
   /** Removes what tasks that were killed left of their uploads: of the model, and of snapshots whose names begin with {@code prefix}. */
   void removeParts(Path model, String prefix) throws IOException {
     FileSystem files = model.getFileSystem(configuration);
-    Pattern parts = Pattern.compile("\\.(" + Pattern.quote(model.getName()) + "|" + Pattern.quote(prefix) + "_iter_\\d+\\.\\w+)\\.part");
+    Pattern parts = Pattern.compile("\\.(" + Pattern.quote(model.getName()) + "|" + Pattern.quote(prefix) + "_iter_\\d+\\.\\w+)\\.[-0-9a-f]+\\.part");
     for (FileStatus file : files.listStatus(model.getParent()))
       if (parts.matcher(file.getPath().getName()).matches()) files.delete(file.getPath(), false);
   }
@@ -106,14 +108,19 @@ final class Storage {
     rename(files, part, to);
   }
 
+  /** Of this upload alone: a task that Spark has given up may still be writing another. Hadoop's readers pass over names with a dot. */
   private static Path part(Path to) {
-    return new Path(to.getParent(), "." + to.getName() + ".part");  // Hadoop's readers pass over names with a dot
+    return new Path(to.getParent(), "." + to.getName() + "." + UUID.randomUUID() + ".part");
   }
 
-  private static void rename(FileSystem files, Path part, Path to) throws IOException {
+  private void rename(FileSystem files, Path part, Path to) throws IOException {
     if (files.rename(part, to)) return;
-    files.delete(to, false);  // HDFS does not rename onto a file
-    if (!files.rename(part, to)) throw new IOException(part + " cannot be renamed to " + to.getName());
+    try {  // HDFS puts one file in the place of another only so, at once
+      FileContext.getFileContext(files.getUri(), configuration).rename(part, to, org.apache.hadoop.fs.Options.Rename.OVERWRITE);
+    } catch (UnsupportedFileSystemException e) {
+      files.delete(to, false);
+      if (!files.rename(part, to)) throw new IOException(part + " cannot be renamed to " + to.getName());
+    }
   }
 
   /** The whole snapshots in a folder whose names begin with {@code prefix}, by iteration. */
@@ -128,13 +135,6 @@ final class Storage {
       if (files.exists(Resume.beside(s.state))) found.put(s.iteration, s);
     }
     return found;
-  }
-
-  /** The newest snapshot of those that are wanted, or null. */
-  Snapshot newest(Path folder, String prefix, Predicate<Snapshot> wanted) throws IOException {
-    for (Snapshot s : snapshots(folder, prefix).descendingMap().values())
-      if (wanted.test(s)) return s;
-    return null;
   }
 
   /** Removes a local folder and all in it, as far as possible. */

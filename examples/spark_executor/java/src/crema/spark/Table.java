@@ -40,6 +40,8 @@ record Table(Dataset<Row> rows, List<Column> columns) {
             + String.join(", ", names) + ": rename one, for example by dataframe_column_select (selectExpr, where a DataFrame is given): \"" + names.get(0) + " as " + wanted.name() + "\"");
       }
       add(rows, wanted.name(), wanted.types(), selected, columns);
+      if (Interleaved.describes(source, wanted, names) && columns.get(columns.size() - 1).type() == Column.Type.BYTES)
+        selected.add(Interleaved.planes(rows, source, wanted, selected.remove(selected.size() - 1)));
     }
     if (names.contains("id")) add(rows, "id", List.of("STRING"), selected, columns);
     selected.addAll(Arrays.asList(carried));

@@ -11,6 +11,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileUtil;
 import org.apache.hadoop.fs.Path;
@@ -64,6 +65,35 @@ record Work(Options options, String solver, List<String> weights, List<String> r
     ResourceInformation gpus = context.resourcesJMap().get("gpu");
     if (gpus != null) job.texts("gpu", List.of(gpus.addresses()));
     return job;
+  }
+
+  /** On the driver: the newest whole snapshot of those that are wanted, or null. */
+  Resume newest(Path folder, String prefix, Predicate<Storage.Snapshot> wanted) throws IOException {
+    for (Storage.Snapshot s : storage().snapshots(folder, prefix).descendingMap().values())
+      if (wanted.test(s) && isWhole(s.resume())) return s.resume();
+    return null;
+  }
+
+  /** The engine knows the checksums. */
+  private boolean isWhole(Resume snapshot) throws IOException {
+    try (Engine engine = Engine.start(program(options.text("engine")), new File(System.getProperty("java.io.tmpdir")), null, 0, "the driver")) {
+      engine.watch(() -> false, options.real("silence", 10));
+      engine.send(new Order("job").value("mode", "VERIFY").text("state", download(snapshot, engine)));
+      engine.finish();
+      return true;
+    } catch (EngineFailure e) {
+      if (e.worthRetrying()) throw e;
+      CremaOnSpark.say(e.getMessage());
+      return false;
+    }
+  }
+
+  /** Fetches a snapshot to an engine's folder; returns the state's name there. */
+  String download(Resume snapshot, Engine engine) throws IOException {
+    Path state = new Path(snapshot.state());
+    File folder = engine.folder().toFile();
+    storage().download(new Path(snapshot.model()), folder, Resume.beside(state).getName());
+    return storage().download(state, folder, state.getName()).getName();
   }
 
   /** Where data may lie: what the user names, and what was shipped with the job. */
