@@ -4,6 +4,7 @@
 #include "catch.hpp"
 #include "crema/cpu/cpu.hpp"
 #include "crema/layers/all.hpp"
+#include "crema/net/net.hpp"
 #include "crema/solvers/all.hpp"
 #include "crema/spec/text_format.hpp"
 
