@@ -29,6 +29,7 @@ struct Subject {
   /// make the others know: by fail(), or by the way that it leaves.
   std::function<std::vector<std::string>(int ranks, double timeout, const Body&)> launch;
   bool by_rank = true;                // sums are ((x_0 + x_1) + x_2) + ..., bfloat16 sums are rounded once
+  bool lets_go = true;                // after a failure nobody works on what was started
   std::size_t most_bytes = 8u << 20;  // of the largest collectives
   int rounds = 3;                     // seeds of the random interleavings
   double timeout = 60;                // of what must not time out
@@ -226,6 +227,13 @@ inline void many_tickets(const Subject& s, int ranks) {
     const Ticket t = c.start_all_reduce(data, Reduction::sum, std::move(owner));
     c.wait(t);
     require(watched.expired(), "a ticket that is done lets go of what it kept");
+    auto another = std::make_shared<std::vector<float>>(100, 1.0f);
+    const std::weak_ptr<std::vector<float>> unasked = another;
+    const std::span<float> more(*another);
+    c.start_all_reduce(more, Reduction::sum, std::move(another));
+    for (const double end = monotonic_seconds() + s.timeout; !unasked.expired() && monotonic_seconds() < end;)
+      c.progress();
+    require(unasked.expired(), "a ticket that is done lets go of what it kept, waited for or not");
   });
 }
 

@@ -226,6 +226,26 @@ inline void keeps(const Subject& s, int ranks) {
           },
           {cat("rank ", ranks - 1)});
 }
+/// After fail(), as after an error, what was started may go: here it gets other values, and nobody sees to it.
+inline void lets_go(const Subject& s, int ranks) {
+  for (int turn = 0; s.lets_go && turn < 5; ++turn)
+    run_bad(s, ranks, s.timeout,
+            [&](Communicator& c) {
+              std::vector<float> x(std::size_t{2} << 20, 1.0f);
+              const Ticket t = c.start_all_reduce(std::span(x));
+              std::string e = "no more data";
+              if (c.rank() == c.size() - 1)
+                usleep(static_cast<useconds_t>(500 * turn)), c.fail(e);
+              else
+                e = error_of([&] { c.wait(t), learn(c); });
+              std::fill(x.begin(), x.end(), -1.0f);
+              for (int k = 0; k < 5; ++k)
+                require(std::count(x.begin(), x.end(), -1.0f) == std::ssize(x),
+                        "somebody writes after a failure");
+              throw CommError(e);
+            },
+            {"no more data"});
+}
 
 inline const Case failure_cases[] = {
     {"wrong arguments", arguments},
@@ -235,6 +255,7 @@ inline const Case failure_cases[] = {
     {"the own timeout", own_timeout},
     {"an abort", aborts},
     {"memory of what failed", keeps},
+    {"memory that goes after a failure", lets_go},
 };
 
 }  // namespace contract

@@ -78,7 +78,7 @@ int run_contract() {
   Worlds worlds;
   int passed = 0, failed = 0;
   contract::Subject subject;
-  subject.by_rank = false;
+  subject.by_rank = subject.lets_go = false;
   const auto attempt = [&](const contract::Case& c, int n, const char* how) {
     try {
       c.run(subject, n);

@@ -12,8 +12,8 @@
 //
 // The first failure (a peer that left, a deadline, calls that do not match) breaks a communicator for good:
 // that call and every later one throw the same CommError, which names the ranks. Destructors do no collective
-// work. Memory handed to start_...() must live until the ticket is done, or, after a failure, as long as the
-// communicator: give `keep` what owns it, and a ticket holds it that long.
+// work. Memory handed to start_...() must live until the ticket is done or the failure has been thrown or told by
+// fail(); over MPI, which goes on owning it then, for ever: give `keep` what owns it, and a ticket holds it that long.
 #pragma once
 
 #include <cstddef>
@@ -187,7 +187,8 @@ class Communicator {
   virtual Ticket start(Operation) = 0;
 
   /// Breaks the communicator on all ranks: their calls, this rank's included, throw CommError with this rank
-  /// and `why`. Does not wait and does not throw; what a rank does that cannot go on.
+  /// and `why`. Waits for nobody, but for threads of this process to let go of this rank's memory, and does not throw;
+  /// what a rank does that cannot go on.
   virtual void fail(const std::string& why) noexcept = 0;
   /// The failure that broke it, or empty.
   virtual std::string failure() const = 0;

@@ -92,6 +92,7 @@ class HierarchicalCommunicator final : public Communicator {
           cat("rank ", rank(), ": tag ", op.tag, " is too large for ", here, " ranks in a process"));
     const std::uint64_t id = ++last_ticket_;
     guarded([&] {
+      drop_ended();
       Running& r = pending_[id];
       r.op = op;
       op.keep = {};
@@ -113,7 +114,7 @@ class HierarchicalCommunicator final : public Communicator {
   }
 
   void progress() override {
-    guarded([&] { advance(); });
+    guarded([&] { advance(), drop_ended(); });
   }
   bool done(Ticket t) override {
     bool ended = false;
@@ -138,6 +139,7 @@ class HierarchicalCommunicator final : public Communicator {
       break_all(cat("rank ", rank(), ": ", why));
     } catch (...) {  // no memory for the words
     }
+    settle();
   }
   std::string failure() const override { return ranks_->inward->failure(); }
 
@@ -173,9 +175,13 @@ class HierarchicalCommunicator final : public Communicator {
     const std::string why = failure();
     if (why.empty()) return;
     break_all(why);  // on the first rank: for the other processes
-    const std::lock_guard settled(ranks_->carrying);
-    ranks_->inward->settle(), ranks_->outward->settle();
+    settle();
     throw CommError(why);
+  }
+  /// Until nobody works on this rank's memory any more.
+  void settle() {
+    const std::lock_guard lock(ranks_->carrying);
+    ranks_->inward->settle(), ranks_->outward->settle();
   }
   void break_all(const std::string& why) {
     ranks_->inward->fail(local_, why);
@@ -206,6 +212,9 @@ class HierarchicalCommunicator final : public Communicator {
     if (!r.remote) return inward_.done(r.inward);
     const std::lock_guard lock(ranks_->mutex);
     return r.remote->done;
+  }
+  void drop_ended() {
+    std::erase_if(pending_, [this](const auto& p) { return ended(p.second); });
   }
   void advance() {
     inward_.progress();

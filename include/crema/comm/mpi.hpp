@@ -10,7 +10,7 @@
 // MPI by itself never notices a lost peer, and never says who calls something else. The world's control connections
 // notice the first; the second is noticed with `check`: every collective then compares the ranks' calls before it
 // touches data. After a failure MPI may still own the memory of what was started: `keep` owners are then kept until
-// the process ends, and other memory has to live as long.
+// the process ends. Other memory, that of the strategies too, may have gone: MPI must not be called again.
 //
 // MPI has to be initialised with MPI_THREAD_FUNNELED at least, and then used on that main thread only; on another
 // thread MPI_THREAD_SERIALIZED is needed, and nobody else may call MPI at the same time.

@@ -148,6 +148,7 @@ class ThreadTeam {
       c.calls[count(rank)] = op, c.calls[count(rank)].keep = {}, c.posted[count(rank)] = true;
       if (--c.missing == 0 && op.kind != Operation::barrier && ranks_ > 1)
         c.chunks = (op.count + chunk_elements(op) - 1) / chunk_elements(op);
+      drop_complete();  // it may have no chunks
     }
     event_.happen();
     return number;

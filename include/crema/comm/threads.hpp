@@ -18,6 +18,7 @@ class ThreadCommunicator : public Communicator {
       : Communicator(own_rank, team->ranks(), timeout), team_(std::move(team)) {}
   /// What was started and has not ended ends in failure for the others: its memory may go now.
   ~ThreadCommunicator() override {
+    drop_ended();
     if (!pending_.empty())
       team_->fail(rank(), cat(team_->rank_name(rank()), " left before what it had started was done"));
     team_->settle();
@@ -38,6 +39,7 @@ class ThreadCommunicator : public Communicator {
   void progress() override {
     check();
     advance();
+    drop_ended();
   }
   bool done(Ticket t) override {
     check();
@@ -61,11 +63,13 @@ class ThreadCommunicator : public Communicator {
       team_->fail(rank(), cat(team_->rank_name(rank()), ": ", why));
     } catch (...) {  // no memory for the words
     }
+    team_->settle();
   }
   std::string failure() const override { return team_->failure(); }
 
   Ticket start(Operation op) override {
     check();
+    drop_ended();
     const std::uint64_t id = ++last_ticket_;
     Started& s = pending_[id];
     s.op = std::move(op);
@@ -101,10 +105,16 @@ class ThreadCommunicator : public Communicator {
   bool finished(Ticket t) {
     const auto at = pending_.find(t.id());
     if (at == pending_.end()) return true;
-    const Started& s = at->second;
-    if (s.op.is_message() ? !message_done(at->first, s) : !team_->finished(s.number)) return false;
+    if (!ended(*at)) return false;
     pending_.erase(at);
     return true;
+  }
+  bool ended(const std::pair<const std::uint64_t, Started>& p) {
+    return p.second.op.is_message() ? message_done(p.first, p.second) : team_->finished(p.second.number);
+  }
+  /// Lets go of what has ended and nobody has asked for.
+  void drop_ended() {
+    std::erase_if(pending_, [this](const auto& p) { return ended(p); });
   }
   bool advance() {
     bool moved = receive_what_came();
