@@ -30,6 +30,7 @@ struct Subject {
   std::function<std::vector<std::string>(int ranks, double timeout, const Body&)> launch;
   bool by_rank = true;                // sums are ((x_0 + x_1) + x_2) + ..., bfloat16 sums are rounded once
   bool lets_go = true;                // after a failure nobody works on what was started
+  bool punctual = true;               // a wait ends at its deadline, and does not let others speak first
   std::size_t most_bytes = 8u << 20;  // of the largest collectives
   int rounds = 3;                     // seeds of the random interleavings
   double timeout = 60;                // of what must not time out

@@ -97,6 +97,7 @@ int run_contract() {
     for (int n = 1; n <= worlds.size(); ++n) attempt(c, n, check ? ", check" : "");
   };
   const auto run_threads = [&](const contract::Case& c, bool check) {
+    subject.punctual = false;
     subject.launch = [&](int, double timeout, const contract::Body& body) {
       return worlds.launch_threads(timeout, check, body);
     };

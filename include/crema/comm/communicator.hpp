@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -123,6 +124,7 @@ class Communicator {
   int size() const noexcept { return size_; }
   /// Seconds that a wait may take when it is not told otherwise.
   double timeout() const noexcept { return timeout_; }
+  int most_tag() const noexcept { return most_tag_; }
   virtual std::string_view name() const noexcept = 0;  // "threads", "tcp", "mpi"
 
   /// data of `root` to all.
@@ -152,11 +154,11 @@ class Communicator {
   }
   /// Done when all ranks have started it.
   Ticket start_barrier() { return start({}); }
-  /// Messages between two ranks with one tag (0 or more) come in the order they were started. A send is done
+  /// Messages between two ranks with one tag (0 to most_tag()) come in the order they were started. A send is done
   /// when its memory may be used again. A receive of another size than the message is an error.
   template <class T>
   Ticket start_send(std::span<const T> data, int to, int tag, Keep keep = {}) {
-    check_rank(to, "receiver"), check_tag(tag);
+    check_rank(to, "receiver"), check_message(any_rank, tag);
     return start({Operation::send,
                   element_type<T>,
                   {},
@@ -168,7 +170,7 @@ class Communicator {
   }
   template <class T>
   Ticket start_receive(std::span<T> data, int from, int tag, Keep keep = {}) {
-    check_rank(from, "sender"), check_tag(tag);
+    check_rank(from, "sender"), check_message(from, tag);
     return start(
         {Operation::receive, element_type<T>, {}, from, tag, data.data(), data.size(), std::move(keep)});
   }
@@ -222,10 +224,13 @@ class Communicator {
 
  protected:
   Communicator(int rank, int size, double timeout) : rank_(rank), size_(size), timeout_(timeout) {}
-  /// For probe(). Wrong arguments break nothing.
-  void check_sender(int from) const {
+  /// Wrong arguments break nothing: probe() looks at its own with this.
+  void check_message(int from, int tag) const {
     if (from != any_rank) check_rank(from, "sender");
+    if (tag < 0 || tag > most_tag_)
+      throw CommError(cat("rank ", rank_, ": no tag ", tag, ": they go from 0 to ", most_tag_));
   }
+  void limit_tags(int most) { most_tag_ = most; }
 
  private:
   void check_rank(int r, const char* what) const {
@@ -233,11 +238,7 @@ class Communicator {
       throw CommError(cat("rank ", rank_, ": no ", what, " ", r, " among ", size_, " ranks"));
   }
 
-  void check_tag(int tag) const {
-    if (tag < 0) throw CommError(cat("rank ", rank_, ": tag ", tag, " is negative"));
-  }
-
-  int rank_, size_;
+  int rank_, size_, most_tag_ = std::numeric_limits<int>::max();
   double timeout_;
 };
 

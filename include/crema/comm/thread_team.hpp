@@ -157,14 +157,14 @@ class ThreadTeam {
     const std::lock_guard lock(mutex_);
     return number < first_ || collectives_[number - first_].complete();
   }
-  /// "rank 2, rank 3": who has not come to a collective; where all have, "no rank".
+  /// "rank 2, rank 3": who has not come to a collective; empty where all have.
   std::string missing(std::uint64_t number) {
     const std::lock_guard lock(mutex_);
     std::string names;
     for (int r = 0; number >= first_ && number - first_ < collectives_.size() && r < ranks_; ++r)
       if (!collectives_[number - first_].posted[count(r)])
         names += cat(names.empty() ? "" : ", ", rank_name(r));
-    return names.empty() ? "no rank" : names;
+    return names;
   }
   /// The same for the oldest collective that some rank has come to.
   std::string missing_in_oldest() {
@@ -184,8 +184,8 @@ class ThreadTeam {
     return number < first_ ? "" : call_text(collectives_[number - first_].calls[count(rank)]);
   }
 
-  /// Does chunks of the oldest collective that has some, until all are claimed; false if there is none.
-  bool work() {
+  /// Does chunks of the oldest collective that has some, until all are claimed or `end` has come; false if there is none.
+  bool work(double end) {
     ThreadCollective* c = nullptr;
     {
       const std::lock_guard lock(mutex_);
@@ -200,7 +200,8 @@ class ThreadTeam {
       working_.fetch_add(1);  // under the lock: a failure that comes later waits for this rank's chunk
     }
     std::size_t did = 0;
-    for (std::size_t chunk; !broken() && (chunk = c->claimed.fetch_add(1)) < c->chunks; ++did)
+    for (std::size_t chunk;
+         !broken() && monotonic_seconds() < end && (chunk = c->claimed.fetch_add(1)) < c->chunks; ++did)
       run_chunk(c->calls.data(), chunk);
     bool complete = false;
     {

@@ -8,6 +8,8 @@
 // ranks is an error on all of them. A host with threads of its own takes world.communicator(rank) to each.
 #pragma once
 
+#include <limits>
+
 #include "crema/comm/thread_team.hpp"
 
 namespace crema::inline CREMA_ABI {
@@ -26,7 +28,7 @@ class ThreadCommunicator : public Communicator {
   std::string_view name() const noexcept override { return "threads"; }
 
   std::optional<Incoming> probe(int from, int tag) override {
-    check_sender(from);
+    check_message(from, tag);
     check();
     receive_what_came();
     const std::lock_guard lock(team_->mutex());
@@ -51,10 +53,10 @@ class ThreadCommunicator : public Communicator {
     const double end = monotonic_seconds() + seconds;
     while (!finished(t)) {
       const std::uint32_t seen = team_->event().now();
-      if (!advance() && !finished(t)) {
-        if (monotonic_seconds() >= end) broken(late_text(t, seconds));
-        team_->event().wait(seen, end);
-      }
+      const bool moved = advance(end);
+      if (finished(t)) return;
+      if (monotonic_seconds() >= end) broken(late_text(t, seconds));
+      if (!moved) team_->event().wait(seen, end);
       check();
     }
   }
@@ -116,9 +118,9 @@ class ThreadCommunicator : public Communicator {
   void drop_ended() {
     std::erase_if(pending_, [this](const auto& p) { return ended(p); });
   }
-  bool advance() {
+  bool advance(double end = std::numeric_limits<double>::infinity()) {
     bool moved = receive_what_came();
-    while (team_->work()) moved = true;
+    while (team_->work(end)) moved = true;
     return moved;
   }
 
@@ -191,8 +193,7 @@ class ThreadCommunicator : public Communicator {
     const Started& s = pending_.at(t.id());
     const std::string own = team_->rank_name(rank());
     if (s.op.is_message()) return detail::late_message_text(s.op, team_->rank_name(s.op.peer), own, seconds);
-    return cat(team_->missing(s.number), " did not come to ", team_->call(s.number, rank()), " within ",
-               seconds, " s (", own, " waited)");
+    return detail::late_call_text(team_->missing(s.number), team_->call(s.number, rank()), own, seconds);
   }
 
   std::shared_ptr<detail::ThreadTeam> team_;
