@@ -153,7 +153,7 @@ inline void wrong_message(const Subject& s, int ranks) {
               c.wait(t);
               learn(c);
             },
-            {cat("rank ", ranks - 1)});
+            {"rank 0 sent", cat("rank ", ranks - 1)});
 }
 
 /// One rank does not come: the others' waits end in time and name it.
@@ -175,7 +175,7 @@ inline void deadline(const Subject& s, int ranks) {
               require_broken(c, e);
               throw CommError(e);
             },
-            {name});
+            {name, "(rank ", " waited)"});  // who is late, and for whom
   };
   waits([](Communicator& c, std::span<float> x) { return c.start_all_reduce(x); });
   waits([](Communicator& c, std::span<float> x) { return c.start_broadcast(x, c.size() - 1); });
