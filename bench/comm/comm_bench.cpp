@@ -28,9 +28,9 @@ namespace {
 constexpr std::size_t sizes[] = {4096,     65536,     262144,    1u << 20,  4u << 20,
                                  8u << 20, 32u << 20, 64u << 20, 128u << 20};
 
-/// reduce(data, n) on every rank; `prints` on one.
+/// reduce(data, n) on every rank makes ones `expected`; `prints` on one.
 template <class Reduce>
-void measure(bool prints, Reduce&& reduce) {
+void measure(bool prints, int expected, Reduce&& reduce) {
   std::vector<float> data(sizes[std::size(sizes) - 1] / sizeof(float), 1.0f);
   for (const std::size_t bytes : sizes) {
     const std::size_t n = bytes / sizeof(float);
@@ -42,12 +42,16 @@ void measure(bool prints, Reduce&& reduce) {
       reduce(data.data(), n);
       if (k >= 0) times.push_back(monotonic_seconds() - start);
     }
+    const auto right = static_cast<float>(expected);
+    if (!std::all_of(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(n),
+                     [right](float x) { return x == right; }))
+      throw Error(cat("a wrong number after the last call of ", bytes, " bytes"));
     std::nth_element(times.begin(), times.begin() + calls / 2, times.end());
     if (prints) std::printf("%zu %.9f\n", bytes, times[static_cast<std::size_t>(calls) / 2]);
   }
 }
 void measure(Communicator& comm) {
-  measure(comm.rank() == 0, [&](float* data, std::size_t n) {
+  measure(comm.rank() == 0, comm.size(), [&](float* data, std::size_t n) {
     comm.barrier();
     comm.all_reduce(std::span(data, n));
   });
@@ -57,7 +61,7 @@ void measure_copy() {
   ThreadWorld world(2);
   const float* all[2];
   world.run([&](Communicator& comm) {
-    measure(comm.rank() == 0, [&](float* data, std::size_t n) {
+    measure(comm.rank() == 0, 1, [&](float* data, std::size_t n) {
       all[comm.rank()] = data;
       comm.barrier();
       const Part half = part_of(n, 2, comm.rank());
@@ -71,11 +75,11 @@ void measure_copy() {
 int run(int argc, char** argv) {
   const std::string_view how = argc > 1 ? argv[1] : "";
 #ifdef CREMA_BENCH_MPI
-  int level = 0, rank = 0;
+  int level = 0, rank = 0, ranks = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank), MPI_Comm_size(MPI_COMM_WORLD, &ranks);
   if (how == "mpi") {
-    measure(rank == 0, [](float* data, std::size_t n) {
+    measure(rank == 0, ranks, [](float* data, std::size_t n) {
       MPI_Barrier(MPI_COMM_WORLD);
       MPI_Allreduce(MPI_IN_PLACE, data, static_cast<int>(n), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
     });

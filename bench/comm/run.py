@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All-reduce between 2 ranks of one machine: crema's communicators beside MPICH and Open MPI, in one run.
 
-    python3 bench/comm/run.py BUILD [--rounds 7]
+    python3 bench/comm/run.py BUILD [--rounds 7] [--prefix COMMAND]        --prefix: what comes before commands ("nice -n -15")
 
 Each round runs every communicator once, one after the other; a ratio is formed within a round, and the table shows the
 medians with the smallest and largest round. MPI is given its best case: blocking MPI_Allreduce, which spins. `copy` is a
@@ -14,6 +14,7 @@ from pathlib import Path
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("build", type=Path)
 parser.add_argument("--rounds", type=int, default=7)
+parser.add_argument("--prefix", default="")
 arguments = parser.parse_args()
 folder = arguments.build / "bench"
 LAUNCH = {"mpich": ["mpiexec.mpich", "-n", "2"], "openmpi": ["mpirun.openmpi", "--allow-run-as-root", "-n", "2"]}
@@ -21,7 +22,8 @@ LAUNCH = {"mpich": ["mpiexec.mpich", "-n", "2"], "openmpi": ["mpirun.openmpi", "
 
 def seconds(*commands):
     """Runs the commands together; the first prints sizes and seconds."""
-    processes = [subprocess.Popen(list(map(str, c)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for c in commands]
+    commands = [[*arguments.prefix.split(), *map(str, c)] for c in commands]
+    processes = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for c in commands]
     outputs = [p.communicate(timeout=300)[0] for p in processes]
     if any(p.returncode for p in processes):
         raise SystemExit(f"{commands[0]} failed")

@@ -27,7 +27,9 @@ struct SlowLink {
 class DelayingCommunicator final : public crema::Communicator {
  public:
   DelayingCommunicator(crema::Communicator& inner, SlowLink link)
-      : Communicator(inner.rank(), inner.size(), inner.timeout()), inner_(inner), link_(link) {}
+      : Communicator(inner.rank(), inner.size(), inner.timeout()), inner_(inner), link_(link) {
+    limit_tags(inner.most_tag());
+  }
 
   std::string_view name() const noexcept override { return inner_.name(); }
   std::optional<crema::Incoming> probe(int from, int tag) override { return inner_.probe(from, tag); }
@@ -62,15 +64,11 @@ class DelayingCommunicator final : public crema::Communicator {
     double release = 0;
     bool waits_for_inner = false;
   };
-  /// Names the inner communicator's start(), which a wrapper may not call otherwise.
-  struct Access : Communicator {
-    static constexpr auto start_of = &Access::start;
-  };
 
   crema::Ticket start(Operation op) override {
     const double now = crema::monotonic_seconds(), wire = wire_bytes(op);
     const int steps = steps_of(op);
-    const crema::Ticket t = (inner_.*Access::start_of)(std::move(op));
+    const crema::Ticket t = inner_.start(std::move(op));
     if (steps == 0) return t;
     if (link_.bandwidth == 0) {
       pending_[t.id()] = {steps, 0, true};
@@ -95,7 +93,6 @@ class DelayingCommunicator final : public crema::Communicator {
   }
   int steps_of(const Operation& op) const {
     if (size() == 1 || op.kind == Operation::send || op.kind == Operation::receive) return 0;
-    if (op.kind == Operation::broadcast && rank() == op.peer) return 0;
     return op.kind == Operation::all_reduce && !is_small(op, static_cast<std::size_t>(size()) - 1) ? 2 : 1;
   }
   /// What this rank sends; in a broadcast, what comes.

@@ -64,6 +64,15 @@ inline void arguments(const Subject& s, int ranks) {
     require(has(error_of([&] { c.start_receive(std::span(x), -2, 1); }), rank), "a sender that is none");
     require(has(error_of([&] { c.start_send(message, 0, -1); }), rank), "a negative tag");
     require(has(error_of([&] { c.probe(c.size(), 1); }), rank), "a probe of no rank");
+    require(has(error_of([&] { c.probe(any_rank, -1); }), rank), "a probe of a negative tag");
+    if (const int most = c.most_tag(); most < std::numeric_limits<int>::max()) {
+      require(has(error_of([&] { c.start_send(message, 0, most + 1); }), rank), "a tag that is too large");
+      require(has(error_of([&] { c.probe(0, most + 1); }), rank), "a probe of a tag that is too large");
+    }
+    const Ticket sent = c.start_send(message, (c.rank() + 1) % c.size(), c.most_tag());
+    std::vector<float> in(10);
+    c.receive(std::span(in), (c.rank() + c.size() - 1) % c.size(), c.most_tag());
+    c.wait(sent);
     require(c.failure().empty(), "no failure");
     c.all_reduce(std::span(x));
     require(c.rank() >= 0 && c.rank() < c.size() && !c.name().empty() && c.timeout() > 0,
@@ -123,6 +132,13 @@ inline void mismatches(const Subject& s, int ranks) {
     };
   };
   mismatch(s, ranks, cast(0), cast(1), {"broadcast"});
+  run_bad(s, ranks, s.timeout,  // each waits for the next
+          [](Communicator& c) {
+            std::vector<float> x(100);
+            c.all_reduce(std::span(x));
+            c.broadcast(std::span(x), (c.rank() + 1) % c.size());
+          },
+          {"called broadcast of 100 float32 from rank"});
 }
 
 /// A message that does not fit its receive.
@@ -137,7 +153,7 @@ inline void wrong_message(const Subject& s, int ranks) {
               c.wait(t);
               learn(c);
             },
-            {cat("rank ", ranks - 1)});
+            {"rank 0 sent", cat("rank ", ranks - 1)});
 }
 
 /// One rank does not come: the others' waits end in time and name it.
@@ -159,12 +175,26 @@ inline void deadline(const Subject& s, int ranks) {
               require_broken(c, e);
               throw CommError(e);
             },
-            {name});
+            {name, "(rank ", " waited)"});  // who is late, and for whom
   };
   waits([](Communicator& c, std::span<float> x) { return c.start_all_reduce(x); });
   waits([](Communicator& c, std::span<float> x) { return c.start_broadcast(x, c.size() - 1); });
   waits([](Communicator& c, std::span<float>) { return c.start_barrier(); });
   waits([](Communicator& c, std::span<float> x) { return c.start_receive(x, c.size() - 1, 1); });
+}
+/// A transfer that goes on when its time is over.
+inline void late_transfer(const Subject& s, int ranks) {
+  if (ranks == 1) return;
+  for (const std::string& e : s.launch(ranks, s.timeout, [](Communicator& c) {
+         auto x = std::make_shared<std::vector<float>>(std::size_t{8} << 20);
+         const std::span<float> data(*x);
+         c.barrier();
+         c.wait(c.start_all_reduce(data, Reduction::sum, std::move(x)), 0.001);
+         c.barrier();
+       })) {
+    require(!e.empty() || !s.punctual, "32 MB in a millisecond");
+    require(e.empty() || has(e, "within 0"), cat("'", e, "' tells no time"));
+  }
 }
 /// The same with the communicator's own limit, on a single rank too.
 inline void own_timeout(const Subject& s, int ranks) {
@@ -226,6 +256,26 @@ inline void keeps(const Subject& s, int ranks) {
           },
           {cat("rank ", ranks - 1)});
 }
+/// After fail(), as after an error, what was started may go: here it gets other values, and nobody sees to it.
+inline void lets_go(const Subject& s, int ranks) {
+  for (int turn = 0; s.lets_go && turn < 5; ++turn)
+    run_bad(s, ranks, s.timeout,
+            [&](Communicator& c) {
+              std::vector<float> x(std::size_t{2} << 20, 1.0f);
+              const Ticket t = c.start_all_reduce(std::span(x));
+              std::string e = "no more data";
+              if (c.rank() == c.size() - 1)
+                usleep(static_cast<useconds_t>(500 * turn)), c.fail(e);
+              else
+                e = error_of([&] { c.wait(t), learn(c); });
+              std::fill(x.begin(), x.end(), -1.0f);
+              for (int k = 0; k < 5; ++k)
+                require(std::count(x.begin(), x.end(), -1.0f) == std::ssize(x),
+                        "somebody writes after a failure");
+              throw CommError(e);
+            },
+            {"no more data"});
+}
 
 inline const Case failure_cases[] = {
     {"wrong arguments", arguments},
@@ -233,8 +283,10 @@ inline const Case failure_cases[] = {
     {"a message of another size", wrong_message},
     {"a deadline", deadline},
     {"the own timeout", own_timeout},
+    {"a transfer that is late", late_transfer},
     {"an abort", aborts},
     {"memory of what failed", keeps},
+    {"memory that goes after a failure", lets_go},
 };
 
 }  // namespace contract

@@ -3,6 +3,7 @@
 
 #include "catch.hpp"
 #include "contract_failures.hpp"
+#include "crema/comm/self.hpp"
 #include "worlds.hpp"
 
 using namespace crema;
@@ -34,7 +35,7 @@ std::vector<std::string> in_hierarchy(int processes, int here, double timeout, c
 TEST_CASE("hierarchy: the contract of all communicators, threads within tcp processes") {
   for (const auto& [processes, here] : {std::pair{1, 2}, std::pair{2, 1}, std::pair{2, 2}, std::pair{2, 3}}) {
     contract::Subject subject;
-    subject.by_rank = false;
+    subject.by_rank = subject.punctual = false;
     subject.most_bytes = 1u << 20;
     const int p = processes, h = here;
     subject.launch = [p, h](int, double timeout, const contract::Body& body) {
@@ -65,4 +66,20 @@ TEST_CASE("hierarchy: each rank's part and rank are those of a flat world") {
 TEST_CASE("hierarchy: processes that bring different numbers of ranks are told so") {
   const auto errors = in_world(2, [](World& w) { HierarchicalWorld ranks(w.communicator(), 1 + w.rank()); });
   for (const std::string& e : errors) CHECK(e.find("processes with 1 to 2 ranks") != std::string::npos);
+}
+
+TEST_CASE("hierarchy: a rank that does not come to the end is named at the deadline") {
+  SelfCommunicator alone(0.2);
+  HierarchicalWorld ranks(alone, 3);
+  std::string error;
+  try {
+    ranks.run([](Communicator& c) {
+      c.barrier();
+      if (c.rank() == 1) usleep(1'000'000);
+    });
+  } catch (const CommError& e) {
+    error = e.what();
+  }
+  INFO(error);
+  CHECK(error.starts_with("rank 1 did not come to the end within 0.2 s"));
 }

@@ -91,3 +91,31 @@ TEST_CASE("threads: sums of one chunk and of many, several under way, one after 
     }
   });
 }
+
+TEST_CASE("threads: nothing is kept of what is done") {
+  const double begin = monotonic_seconds();
+  SelfCommunicator self;
+  const auto team = std::make_shared<detail::ThreadTeam>(2);
+  ThreadCommunicator first(team, 0, 5), second(team, 1, 5);
+  std::vector<float> none;
+  for (int k = 0; k < 200'000; ++k) {
+    self.barrier(), self.all_reduce(std::span(none));
+    first.start_barrier(), second.start_barrier();  // nobody asks for these
+  }
+  CHECK(monotonic_seconds() - begin < 20);  // 0.2 s; minutes if each looked through all before it
+}
+
+TEST_CASE("threads: who leaves after what it had started is done breaks nobody, waited for or not") {
+  const auto team = std::make_shared<detail::ThreadTeam>(2);
+  ThreadCommunicator stays(team, 0, 5);
+  std::vector<float> a(100, 1), b(100, 2), c(100);
+  {
+    ThreadCommunicator leaves(team, 1, 5);
+    stays.start_all_reduce(std::span(a));
+    leaves.start_all_reduce(std::span(b));
+    stays.progress();
+    leaves.start_send(std::span<const float>(b), 0, 1);
+  }
+  stays.receive(std::span(c), 1, 1);
+  CHECK(c == std::vector<float>(100, 3));
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is let into a world, who is not, and what all ranks are told when one of them fails.
 #include "crema/comm/world.hpp"
+#include "crema/comm/pmi.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -105,6 +106,7 @@ TEST_CASE("a world forms, works and leaves nothing that listens") {
     auto listener = std::make_shared<Listener>("127.0.0.1:0");
     address = listener->address();
     CHECK(listens(address));
+    CHECK_FALSE(listens(cat("127.0.0.2", address.substr(address.rfind(':')))));  // on one address alone
     const auto errors = on_threads(3, [&](int rank) {
       WorldOptions o = quick_world(rank, 3);
       o.address = address;
@@ -359,4 +361,27 @@ TEST_CASE("what may have followed from a silence is the failure only when there 
     while (world.failure().empty() && !deadline.over()) detail::poll_for(nullptr, 0, 0.02);
     CHECK(world.failure().starts_with(silent ? "rank 1 was lost: silent for 1 s" : "rank 0: a witness"));
   }
+}
+
+TEST_CASE("MPI that gives up is told of while its world stands, and forgotten after") {
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  const detail::Descriptor client(ends[0]);
+  std::vector<detail::Descriptor> links(1);
+  links[0] = detail::Descriptor(ends[1]);
+  const auto say = [&](const std::string& words) {
+    const iovec part{const_cast<char*>(words.data()), words.size()};
+    return detail::send_some(client.get(), &part, 1) == static_cast<ssize_t>(words.size());
+  };
+  detail::ControlTimes times;
+  times.silence = 0.1;
+  auto control = std::make_unique<detail::Control>(0, std::vector<detail::PacketLink>(1), times);
+  detail::PmiServer server(std::move(links), "(vector,(0,1,1))", control.get());
+  REQUIRE(say("cmd=abort exitcode=1\n"));
+  CHECK(detail::wait_for(control->failure().wake().fd(), POLLIN, Deadline(10), nullptr));
+  CHECK(control->failure().text().starts_with("rank 0: MPI gave up"));
+  server.forget_control();
+  control.reset();
+  REQUIRE(say("cmd=abort exitcode=1\ncmd=get_appnum\n"));  // its answer comes after the abort
+  CHECK(detail::wait_for(client.get(), POLLIN, Deadline(10), nullptr));
 }

@@ -78,7 +78,7 @@ int run_contract() {
   Worlds worlds;
   int passed = 0, failed = 0;
   contract::Subject subject;
-  subject.by_rank = false;
+  subject.by_rank = subject.lets_go = false;
   const auto attempt = [&](const contract::Case& c, int n, const char* how) {
     try {
       c.run(subject, n);
@@ -97,6 +97,7 @@ int run_contract() {
     for (int n = 1; n <= worlds.size(); ++n) attempt(c, n, check ? ", check" : "");
   };
   const auto run_threads = [&](const contract::Case& c, bool check) {
+    subject.punctual = false;
     subject.launch = [&](int, double timeout, const contract::Body& body) {
       return worlds.launch_threads(timeout, check, body);
     };
@@ -120,6 +121,9 @@ int run_absent(WorldOptions o) {
   if (o.rank == o.size - 1) {
     o.pmi = true;
     World world(o);
+    int initialised = 1;
+    MPI_Initialized(&initialised);
+    contract::require(!initialised, "a World begins no MPI");
     for (const double end = monotonic_seconds() + 20; world.failure().empty() && monotonic_seconds() < end;)
       usleep(10000);
     contract::require(contract::has(world.failure(), absent), world.failure());
@@ -147,7 +151,14 @@ int main(int argc, char** argv) {
         std::fflush(stdout);
         std::_Exit(bad);  // a thread waits in MPI_Init for ever
       }
+      // A world that does not form leaves MPI as it was.
+      WorldOptions nobody = o;
+      nobody.deadline = 0.2, nobody.address = o.rank == 0 ? "127.0.0.1:0" : "127.0.0.1:1";
+      const std::string e = contract::error_of([&] { MpiWorld world(nobody); });
+      contract::require(contract::has(e, "within 0.2 s"), cat("'", e, "' of a world that nobody comes to"));
       MpiWorld world(o);
+      for (const char* name : {"PMI_FD", "PMI_RANK", "PMI_SIZE"})
+        contract::require(!std::getenv(name), cat(name, " stays in the environment"));
       const int bad = run_contract();
       world.leave();
       return bad;

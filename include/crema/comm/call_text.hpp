@@ -27,6 +27,12 @@ inline std::string call_text(const Operation& op) {
   return call_text(op.kind, static_cast<std::uint8_t>(op.type), static_cast<std::uint8_t>(op.reduction),
                    op.count, op.peer);
 }
+/// Of a collective that did not end in time. `who` has not come to it; empty where all have.
+inline std::string late_call_text(std::string_view who, std::string_view call, std::string_view own,
+                                  double seconds) {
+  return cat(who.empty() ? cat(call, " did not end") : cat(who, " did not come to ", call), " within ",
+             seconds, " s (", own, " waited)");
+}
 /// Of a message that did not come, or was not taken, in time. `peer`, `own`: "rank 3".
 inline std::string late_message_text(const Operation& op, std::string_view peer, std::string_view own,
                                      double seconds) {

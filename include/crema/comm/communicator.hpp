@@ -12,12 +12,13 @@
 //
 // The first failure (a peer that left, a deadline, calls that do not match) breaks a communicator for good:
 // that call and every later one throw the same CommError, which names the ranks. Destructors do no collective
-// work. Memory handed to start_...() must live until the ticket is done, or, after a failure, as long as the
-// communicator: give `keep` what owns it, and a ticket holds it that long.
+// work. Memory handed to start_...() must live until the ticket is done or the failure has been thrown or told by
+// fail(); over MPI, which goes on owning it then, for ever: give `keep` what owns it, and a ticket holds it that long.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -123,6 +124,7 @@ class Communicator {
   int size() const noexcept { return size_; }
   /// Seconds that a wait may take when it is not told otherwise.
   double timeout() const noexcept { return timeout_; }
+  int most_tag() const noexcept { return most_tag_; }
   virtual std::string_view name() const noexcept = 0;  // "threads", "tcp", "mpi"
 
   /// data of `root` to all.
@@ -152,11 +154,11 @@ class Communicator {
   }
   /// Done when all ranks have started it.
   Ticket start_barrier() { return start({}); }
-  /// Messages between two ranks with one tag (0 or more) come in the order they were started. A send is done
+  /// Messages between two ranks with one tag (0 to most_tag()) come in the order they were started. A send is done
   /// when its memory may be used again. A receive of another size than the message is an error.
   template <class T>
   Ticket start_send(std::span<const T> data, int to, int tag, Keep keep = {}) {
-    check_rank(to, "receiver"), check_tag(tag);
+    check_rank(to, "receiver"), check_message(any_rank, tag);
     return start({Operation::send,
                   element_type<T>,
                   {},
@@ -168,7 +170,7 @@ class Communicator {
   }
   template <class T>
   Ticket start_receive(std::span<T> data, int from, int tag, Keep keep = {}) {
-    check_rank(from, "sender"), check_tag(tag);
+    check_rank(from, "sender"), check_message(from, tag);
     return start(
         {Operation::receive, element_type<T>, {}, from, tag, data.data(), data.size(), std::move(keep)});
   }
@@ -187,7 +189,8 @@ class Communicator {
   virtual Ticket start(Operation) = 0;
 
   /// Breaks the communicator on all ranks: their calls, this rank's included, throw CommError with this rank
-  /// and `why`. Does not wait and does not throw; what a rank does that cannot go on.
+  /// and `why`. Waits for nobody, but for threads of this process to let go of this rank's memory, and does not throw;
+  /// what a rank does that cannot go on.
   virtual void fail(const std::string& why) noexcept = 0;
   /// The failure that broke it, or empty.
   virtual std::string failure() const = 0;
@@ -221,10 +224,13 @@ class Communicator {
 
  protected:
   Communicator(int rank, int size, double timeout) : rank_(rank), size_(size), timeout_(timeout) {}
-  /// For probe(). Wrong arguments break nothing.
-  void check_sender(int from) const {
+  /// Wrong arguments break nothing: probe() looks at its own with this.
+  void check_message(int from, int tag) const {
     if (from != any_rank) check_rank(from, "sender");
+    if (tag < 0 || tag > most_tag_)
+      throw CommError(cat("rank ", rank_, ": no tag ", tag, ": they go from 0 to ", most_tag_));
   }
+  void limit_tags(int most) { most_tag_ = most; }
 
  private:
   void check_rank(int r, const char* what) const {
@@ -232,11 +238,7 @@ class Communicator {
       throw CommError(cat("rank ", rank_, ": no ", what, " ", r, " among ", size_, " ranks"));
   }
 
-  void check_tag(int tag) const {
-    if (tag < 0) throw CommError(cat("rank ", rank_, ": tag ", tag, " is negative"));
-  }
-
-  int rank_, size_;
+  int rank_, size_, most_tag_ = std::numeric_limits<int>::max();
   double timeout_;
 };
 

@@ -14,8 +14,6 @@
 // In errors "between processes: rank 1" is a process; all other ranks are threads, by their number among all.
 #pragma once
 
-#include <limits>
-
 #include "crema/comm/socket.hpp"
 #include "crema/comm/threads.hpp"
 
@@ -37,16 +35,16 @@ struct Interest {
 
 /// What the ranks of one process share.
 struct ProcessRanks {
-  ProcessRanks(int ranks_here, int own_process, int process_count)
+  ProcessRanks(int ranks_here, const Communicator& outer)
       : here(ranks_here),
-        process(own_process),
-        processes(process_count),
+        process(outer.rank()),
+        processes(outer.size()),
+        most_tag(outer.most_tag() / here / here - 1),
         inward(team(TeamShare::inward)),
         outward(team(TeamShare::outward)) {}
 
-  const int here, process, processes;
+  const int here, process, processes, most_tag;
   const std::shared_ptr<ThreadTeam> inward, outward;
-  std::atomic<int> ended{0};
   std::mutex carrying;  // held while the first rank works between the processes
   std::mutex mutex;     // over what follows
   std::list<std::shared_ptr<RemoteMessage>> messages;
@@ -70,11 +68,13 @@ class HierarchicalCommunicator final : public Communicator {
         local_(local),
         outer_(outer),
         inward_(ranks_->inward, local, timeout),
-        outward_(ranks_->outward, local, timeout) {}
+        outward_(ranks_->outward, local, timeout) {
+    limit_tags(ranks_->most_tag);
+  }
   std::string_view name() const noexcept override { return "hierarchical"; }
 
   std::optional<Incoming> probe(int from, int tag) override {
-    check_sender(from);
+    check_message(from, tag);
     std::optional<Incoming> found;
     guarded([&] {
       advance();
@@ -86,17 +86,14 @@ class HierarchicalCommunicator final : public Communicator {
     return found;
   }
   Ticket start(Operation op) override {
-    const int here = ranks_->here;
-    if (op.is_message() && op.tag >= std::numeric_limits<int>::max() / here / here)
-      throw CommError(
-          cat("rank ", rank(), ": tag ", op.tag, " is too large for ", here, " ranks in a process"));
     const std::uint64_t id = ++last_ticket_;
     guarded([&] {
+      drop_ended();
       Running& r = pending_[id];
       r.op = op;
       op.keep = {};
       if (op.is_message() && process_of(op.peer) == ranks_->process) {
-        op.peer %= here;
+        op.peer %= ranks_->here;
         r.inward = inward_.start(op);
       } else if (op.is_message()) {
         hand_over(r, op);
@@ -113,7 +110,7 @@ class HierarchicalCommunicator final : public Communicator {
   }
 
   void progress() override {
-    guarded([&] { advance(); });
+    guarded([&] { advance(), drop_ended(); });
   }
   bool done(Ticket t) override {
     bool ended = false;
@@ -128,7 +125,7 @@ class HierarchicalCommunicator final : public Communicator {
       const auto ended = [&] { return finished(t); };
       if (wait_for_team(ended, seconds, eager)) return;
       // Who waits inside the process knows the name of the late rank; the others let it speak first.
-      if (between_processes(t) && wait_for_team(ended, 0.5, 0)) return;
+      if (ranks_->here > 1 && between_processes(t) && wait_for_team(ended, 2, 0)) return;
       throw CommError(late_text(t, seconds));
     });
   }
@@ -138,13 +135,18 @@ class HierarchicalCommunicator final : public Communicator {
       break_all(cat("rank ", rank(), ": ", why));
     } catch (...) {  // no memory for the words
     }
+    settle();
   }
   std::string failure() const override { return ranks_->inward->failure(); }
 
   /// After a rank's last call: the first rank of a process goes on carrying until all of the process have come here.
   void end() {
-    ++ranks_->ended;
-    if (outer_) wait_for_team([&] { return advance(), ranks_->ended == ranks_->here; }, 1e9, 0);
+    guarded([&] {
+      const Ticket all = inward_.start_barrier();
+      if (outer_ && !wait_for_team([&] { return advance(), inward_.done(all); }, timeout(), 0))
+        throw CommError(detail::late_call_text(ranks_->inward->missing_in_oldest(), "the end",
+                                               cat("rank ", rank()), timeout()));
+    });
   }
 
  private:
@@ -173,9 +175,13 @@ class HierarchicalCommunicator final : public Communicator {
     const std::string why = failure();
     if (why.empty()) return;
     break_all(why);  // on the first rank: for the other processes
-    const std::lock_guard settled(ranks_->carrying);
-    ranks_->inward->settle(), ranks_->outward->settle();
+    settle();
     throw CommError(why);
+  }
+  /// Until nobody works on this rank's memory any more.
+  void settle() {
+    const std::lock_guard lock(ranks_->carrying);
+    ranks_->inward->settle(), ranks_->outward->settle();
   }
   void break_all(const std::string& why) {
     ranks_->inward->fail(local_, why);
@@ -206,6 +212,9 @@ class HierarchicalCommunicator final : public Communicator {
     if (!r.remote) return inward_.done(r.inward);
     const std::lock_guard lock(ranks_->mutex);
     return r.remote->done;
+  }
+  void drop_ended() {
+    std::erase_if(pending_, [this](const auto& p) { return ended(p.second); });
   }
   void advance() {
     inward_.progress();
@@ -327,13 +336,14 @@ class HierarchicalCommunicator final : public Communicator {
     const std::string own = cat("rank ", rank());
     if (r.op.is_message()) return detail::late_message_text(r.op, cat("rank ", r.op.peer), own, seconds);
     if (outer_ && r.in_outer) say_who_is_late(r.outer);
-    return cat(between_processes(t) ? std::string("some rank of another process")
-                                    : ranks_->inward->missing_in_oldest(),
-               " did not come to ", detail::call_text(r.op), " within ", seconds, " s (", own, " waited)");
+    const std::string who =
+        between_processes(t) ? "some rank of another process" : ranks_->inward->missing_in_oldest();
+    return detail::late_call_text(who, detail::call_text(r.op), own, seconds);
   }
 
   /// Throws what the communicator between the processes knows of it.
   void say_who_is_late(Ticket outer) {
+    const std::lock_guard lock(ranks_->carrying);
     try {
       outer_->wait(outer, 0);
     } catch (const CommError& e) {
@@ -365,7 +375,7 @@ class HierarchicalWorld {
       outer.fail(why);
       throw CommError(why);
     }
-    shared_ = std::make_shared<detail::ProcessRanks>(ranks_here, outer.rank(), outer.size());
+    shared_ = std::make_shared<detail::ProcessRanks>(ranks_here, outer);
     for (int r = 0; r < ranks_here; ++r)
       ranks_.push_back(
           std::make_unique<HierarchicalCommunicator>(shared_, r, outer.timeout(), r == 0 ? &outer : nullptr));

@@ -10,7 +10,7 @@
 // MPI by itself never notices a lost peer, and never says who calls something else. The world's control connections
 // notice the first; the second is noticed with `check`: every collective then compares the ranks' calls before it
 // touches data. After a failure MPI may still own the memory of what was started: `keep` owners are then kept until
-// the process ends, and other memory has to live as long.
+// the process ends. Other memory, that of the strategies too, may have gone: MPI must not be called again.
 //
 // MPI has to be initialised with MPI_THREAD_FUNNELED at least, and then used on that main thread only; on another
 // thread MPI_THREAD_SERIALIZED is needed, and nobody else may call MPI at the same time.
@@ -76,7 +76,7 @@ class MpiCommunicator final : public WorldCommunicator {
       create(detail::reduce_bfloat16<Reduction::min>, bfloat16_[2]);
       int set = 0, *most = nullptr;
       MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &most, &set);
-      if (set) most_tag_ = *most;
+      limit_tags(set ? *most : 32767);
     });
   }
   /// Collective work, leave()'s, is not done here: without it MPI's own handles stay until MPI_Finalize.
@@ -93,7 +93,7 @@ class MpiCommunicator final : public WorldCommunicator {
   }
 
   std::optional<Incoming> probe(int from, int tag) override {
-    check_sender(from);
+    check_message(from, tag);
     std::optional<Incoming> found;
     guarded([&] {
       advance();
@@ -109,8 +109,6 @@ class MpiCommunicator final : public WorldCommunicator {
     if (op.count > static_cast<std::size_t>(std::numeric_limits<int>::max()))
       throw CommError(
           cat("rank ", rank(), ": ", op.count, " elements in one call, MPI takes 2^31 - 1: cut it"));
-    if (op.is_message() && op.tag > most_tag_)
-      throw CommError(cat("rank ", rank(), ": tag ", op.tag, ": this MPI has tags up to ", most_tag_));
     const std::uint64_t id = ++last_ticket_;
     guarded([&] {
       Running& r = pending_[id];
@@ -356,7 +354,6 @@ class MpiCommunicator final : public WorldCommunicator {
   const bool checks_calls_;
   MPI_Comm comm_ = MPI_COMM_NULL, checks_ = MPI_COMM_NULL;
   MPI_Op bfloat16_[3] = {MPI_OP_NULL, MPI_OP_NULL, MPI_OP_NULL};
-  int most_tag_ = 32767;
   std::map<std::uint64_t, Running> pending_;
   std::deque<std::uint64_t> comparing_;  // collectives whose calls are being compared, by ticket
   std::uint64_t last_ticket_ = 0;

@@ -153,18 +153,21 @@ class MpiWorld {
 
  private:
   MpiWorld(WorldOptions o, std::optional<Listener> listener, const MpiOptions& m) {
-    begin_once();
+    check_begin(false);
     o.pmi = o.size > 1;
     const Deadline deadline(o.deadline);
     world_ = listener ? std::make_unique<World>(o, std::move(*listener)) : std::make_unique<World>(o);
     if (o.size > 1) serve_pmi(o);
     try {
+      check_begin(true);
       process_ = std::make_unique<detail::MpiProcess>(deadline, world_->control(), server_.get());
     } catch (const CommError& e) {
       world_->report(e.message());
       abandon_start();
       throw;
     }
+    for (const char* name : {"PMI_FD", "PMI_RANK", "PMI_SIZE"})
+      ::unsetenv(name);  // not for the host's children
     try {
       communicate(MPI_COMM_WORLD, o, m);
     } catch (const CommError&) {
@@ -187,12 +190,13 @@ class MpiWorld {
   void abandon_start() {
     if (!process_ && !client_.open()) return;
     client_.release();
+    if (server_) server_->forget_control();
     static_cast<void>(server_.release());
     static_cast<void>(relay_.release());
   }
 
-  /// MPI's standard: it can be initialised once in a process.
-  static void begin_once() {
+  /// MPI's standard: it can be initialised once in a process. `now`: this is the time.
+  static void check_begin(bool now) {
 #ifndef MPICH_VERSION
     throw CommError("without mpirun this needs MPICH's library, and this program has another MPI");
 #endif
@@ -200,7 +204,8 @@ class MpiWorld {
     int initialised = 0;
     MPI_Initialized(&initialised);
     if (initialised) throw CommError("MPI is initialised: give MpiWorld its communicator");
-    if (begun.exchange(true)) throw CommError("MPI has begun once in this process, and cannot again");
+    if (now ? begun.exchange(true) : begun.load())
+      throw CommError("MPI has begun once in this process, and cannot again");
   }
 
   /// Where all ranks of comm can meet, from rank 0: its socket, on rank 0.
@@ -254,7 +259,10 @@ class MpiWorld {
     // alone goes; without it MPI_Finalize takes seconds now and then, but there leave() does without it.
     const std::vector<std::string>& hosts = world_->hosts();
     std::uint8_t apart[] = {o.rank == 0 && std::count(hosts.begin(), hosts.end(), hosts[0]) < o.size};
-    world_->communicator().broadcast(std::span<std::uint8_t>(apart), 0);
+    // By messages, which wait for rank 0 alone: who does not come is found out by MPI_Init's deadline.
+    Communicator& comm = world_->communicator();
+    for (int r = 1; o.rank == 0 && r < o.size; ++r) comm.send(std::span<const std::uint8_t>(apart), r, 0);
+    if (o.rank != 0) comm.receive(std::span<std::uint8_t>(apart), 0, 0);
     if (apart[0])
       ::setenv("UCX_TLS", "^cma", 0);
     else

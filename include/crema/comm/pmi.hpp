@@ -57,7 +57,7 @@ inline std::string_view pmi_value(std::string_view line, std::string_view key) {
 }
 
 /// Answers the PMI-1 clients behind `links` until it is destroyed. A client that says nonsense is cut off; one whose MPI
-/// gives up is reported to `control`, which outlives this.
+/// gives up is reported to `control`, which outlives this or is forgotten.
 class PmiServer {
  public:
   PmiServer(std::vector<Descriptor> links, std::string mapping, Control* control)
@@ -67,6 +67,12 @@ class PmiServer {
         this, +[](PmiServer& s) { s.work(); }, "MPI's start");
   }
   ~PmiServer() { stop_.set(), thread_.join(); }
+
+  /// From here on nobody is told when MPI gives up.
+  void forget_control() {
+    const Locked lock(mutex_);
+    control_ = nullptr;
+  }
 
   /// The ranks that others wait for: "rank 1, 2"; empty where nobody waits.
   std::string missing() const {
@@ -152,14 +158,17 @@ class PmiServer {
     } else if (cmd == "finalize") {
       c.out += "cmd=finalize_ack rc=0\n";
     } else if (cmd == "abort") {
-      control_->suspect(rank, cat("rank ", rank, ": MPI gave up, and said why on standard error"));
+      const Locked lock(mutex_);
+      if (control_)
+        control_->suspect(rank, cat("rank ", rank, ": MPI gave up, and said why on standard error"));
     }
   }
 
   std::string mapping_;
   std::vector<Client> clients_;
   std::map<std::string, std::string> values_;
-  Control* control_;
+  Mutex mutex_;
+  Control* control_;                      // under it
   std::vector<std::atomic<bool>> waits_;  // in the barrier, by rank; read by another thread
   Wake stop_;
   ServiceThread thread_;

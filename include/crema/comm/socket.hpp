@@ -90,18 +90,18 @@ inline bool wait_for(int fd, short events, const Deadline& deadline, const Wake*
 }
 
 /// Calls done() until it is true: again and again for `eager` seconds, then with naps of an eighth of the time that
-/// has passed, 0.2 ms at most. False when the deadline has passed or the descriptor `wake` (-1: none) is set.
+/// has passed, 0.2 ms at most. False when the deadline has passed or, in a nap, the descriptor `wake` (-1: none) is set.
 template <class F>
 bool wait_with_naps(F&& done, const Deadline& deadline, int wake, double eager = 2e-4) {
   const double begin = monotonic_seconds();
   for (;;) {
     if (done()) return true;
+    if (deadline.over()) return false;
     const double waited = monotonic_seconds() - begin;
     if (waited < eager) {
       sched_yield();
       continue;
     }
-    if (deadline.over()) return false;
     pollfd p{wake, POLLIN, 0};
     const timespec nap{0, static_cast<long>(std::min(2e5, waited / 8 * 1e9))};
     if (::ppoll(&p, 1, &nap, nullptr) > 0) return false;

@@ -7,7 +7,8 @@
 //   reduce_scatter      to each rank its part; the owner adds, in pieces that stay in cache
 //   all_reduce          reduce_scatter, then the owner's part to all, piece by piece as it is finished
 //   all_gather          each rank's part to all
-//   broadcast           root's data to all; when large, to each its part, which that rank passes on to the others
+//   broadcast           root's data to all; when large, to each its part, which that rank passes on to the others; all
+//                       others' frames to all: who has another root in mind is found out
 //
 // THE ORDER: element i of a sum is ((x_0 + x_1) + x_2) + ..., by rank, whatever the size and the part. The same
 // bits on every rank, in every run, for any count and any way of the above. A rank sends 2 n (p - 1) / p elements
@@ -130,8 +131,6 @@ class TcpCollective {
         in_[q].segments = direct ? std::vector{whole()} : std::vector{part(rank_, &ready_), part(root)};
       else if (!direct)
         out_[q].segments = {part(rank_, &ready_)}, in_[q].segments = {part(q)};
-      in_[q].used = q != rank_ && rank_ != root && (q == root || !direct);
-      out_[q].used = q != rank_ && q != root && (rank_ == root || !direct);
     }
   }
   void plan_all_reduce() {

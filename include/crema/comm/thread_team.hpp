@@ -148,6 +148,7 @@ class ThreadTeam {
       c.calls[count(rank)] = op, c.calls[count(rank)].keep = {}, c.posted[count(rank)] = true;
       if (--c.missing == 0 && op.kind != Operation::barrier && ranks_ > 1)
         c.chunks = (op.count + chunk_elements(op) - 1) / chunk_elements(op);
+      drop_complete();  // it may have no chunks
     }
     event_.happen();
     return number;
@@ -156,14 +157,14 @@ class ThreadTeam {
     const std::lock_guard lock(mutex_);
     return number < first_ || collectives_[number - first_].complete();
   }
-  /// "rank 2, rank 3": who has not come to a collective; where all have, "no rank".
+  /// "rank 2, rank 3": who has not come to a collective; empty where all have.
   std::string missing(std::uint64_t number) {
     const std::lock_guard lock(mutex_);
     std::string names;
     for (int r = 0; number >= first_ && number - first_ < collectives_.size() && r < ranks_; ++r)
       if (!collectives_[number - first_].posted[count(r)])
         names += cat(names.empty() ? "" : ", ", rank_name(r));
-    return names.empty() ? "no rank" : names;
+    return names;
   }
   /// The same for the oldest collective that some rank has come to.
   std::string missing_in_oldest() {
@@ -183,8 +184,8 @@ class ThreadTeam {
     return number < first_ ? "" : call_text(collectives_[number - first_].calls[count(rank)]);
   }
 
-  /// Does chunks of the oldest collective that has some, until all are claimed; false if there is none.
-  bool work() {
+  /// Does chunks of the oldest collective that has some, until all are claimed or `end` has come; false if there is none.
+  bool work(double end) {
     ThreadCollective* c = nullptr;
     {
       const std::lock_guard lock(mutex_);
@@ -199,7 +200,8 @@ class ThreadTeam {
       working_.fetch_add(1);  // under the lock: a failure that comes later waits for this rank's chunk
     }
     std::size_t did = 0;
-    for (std::size_t chunk; !broken() && (chunk = c->claimed.fetch_add(1)) < c->chunks; ++did)
+    for (std::size_t chunk;
+         !broken() && monotonic_seconds() < end && (chunk = c->claimed.fetch_add(1)) < c->chunks; ++did)
       run_chunk(c->calls.data(), chunk);
     bool complete = false;
     {

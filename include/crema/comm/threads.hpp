@@ -8,6 +8,8 @@
 // ranks is an error on all of them. A host with threads of its own takes world.communicator(rank) to each.
 #pragma once
 
+#include <limits>
+
 #include "crema/comm/thread_team.hpp"
 
 namespace crema::inline CREMA_ABI {
@@ -18,6 +20,7 @@ class ThreadCommunicator : public Communicator {
       : Communicator(own_rank, team->ranks(), timeout), team_(std::move(team)) {}
   /// What was started and has not ended ends in failure for the others: its memory may go now.
   ~ThreadCommunicator() override {
+    drop_ended();
     if (!pending_.empty())
       team_->fail(rank(), cat(team_->rank_name(rank()), " left before what it had started was done"));
     team_->settle();
@@ -25,7 +28,7 @@ class ThreadCommunicator : public Communicator {
   std::string_view name() const noexcept override { return "threads"; }
 
   std::optional<Incoming> probe(int from, int tag) override {
-    check_sender(from);
+    check_message(from, tag);
     check();
     receive_what_came();
     const std::lock_guard lock(team_->mutex());
@@ -38,6 +41,7 @@ class ThreadCommunicator : public Communicator {
   void progress() override {
     check();
     advance();
+    drop_ended();
   }
   bool done(Ticket t) override {
     check();
@@ -49,10 +53,10 @@ class ThreadCommunicator : public Communicator {
     const double end = monotonic_seconds() + seconds;
     while (!finished(t)) {
       const std::uint32_t seen = team_->event().now();
-      if (!advance() && !finished(t)) {
-        if (monotonic_seconds() >= end) broken(late_text(t, seconds));
-        team_->event().wait(seen, end);
-      }
+      const bool moved = advance(end);
+      if (finished(t)) return;
+      if (monotonic_seconds() >= end) broken(late_text(t, seconds));
+      if (!moved) team_->event().wait(seen, end);
       check();
     }
   }
@@ -61,11 +65,13 @@ class ThreadCommunicator : public Communicator {
       team_->fail(rank(), cat(team_->rank_name(rank()), ": ", why));
     } catch (...) {  // no memory for the words
     }
+    team_->settle();
   }
   std::string failure() const override { return team_->failure(); }
 
   Ticket start(Operation op) override {
     check();
+    drop_ended();
     const std::uint64_t id = ++last_ticket_;
     Started& s = pending_[id];
     s.op = std::move(op);
@@ -101,14 +107,20 @@ class ThreadCommunicator : public Communicator {
   bool finished(Ticket t) {
     const auto at = pending_.find(t.id());
     if (at == pending_.end()) return true;
-    const Started& s = at->second;
-    if (s.op.is_message() ? !message_done(at->first, s) : !team_->finished(s.number)) return false;
+    if (!ended(*at)) return false;
     pending_.erase(at);
     return true;
   }
-  bool advance() {
+  bool ended(const std::pair<const std::uint64_t, Started>& p) {
+    return p.second.op.is_message() ? message_done(p.first, p.second) : team_->finished(p.second.number);
+  }
+  /// Lets go of what has ended and nobody has asked for.
+  void drop_ended() {
+    std::erase_if(pending_, [this](const auto& p) { return ended(p); });
+  }
+  bool advance(double end = std::numeric_limits<double>::infinity()) {
     bool moved = receive_what_came();
-    while (team_->work()) moved = true;
+    while (team_->work(end)) moved = true;
     return moved;
   }
 
@@ -181,8 +193,7 @@ class ThreadCommunicator : public Communicator {
     const Started& s = pending_.at(t.id());
     const std::string own = team_->rank_name(rank());
     if (s.op.is_message()) return detail::late_message_text(s.op, team_->rank_name(s.op.peer), own, seconds);
-    return cat(team_->missing(s.number), " did not come to ", team_->call(s.number, rank()), " within ",
-               seconds, " s (", own, " waited)");
+    return detail::late_call_text(team_->missing(s.number), team_->call(s.number, rank()), own, seconds);
   }
 
   std::shared_ptr<detail::ThreadTeam> team_;
