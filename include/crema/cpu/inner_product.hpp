@@ -91,8 +91,8 @@ void inner_product_data_rows(const InnerProductKernels<T>& k, View<const T, Cpu>
 }
 
 /// Stretches of inputs, counted in `unit`s, that a chunk passes all outputs over, so that each line of dx is added up in
-/// one order: 2 KB of weights where every thread still has some, because narrower ones cost a page's address each.
-inline constexpr std::int64_t stretch_inputs = 512, most_piece = 16 * (stretch_inputs + 32);
+/// one order: 4 KB of weights where every thread still has some, because narrower ones cost a page's address each.
+inline constexpr std::int64_t stretch_inputs = 1024, most_piece = 16 * (stretch_inputs + 32);
 inline EvenSplit inner_product_stretches(std::int64_t depth, std::int64_t unit, int threads) {
   const std::int64_t units = divide_up(depth, unit);
   return {units, std::clamp(divide_up(depth, stretch_inputs),

@@ -128,22 +128,34 @@ void weight_gradient_dot(const WeightGradientRow* row, int rows, const T* dy, co
   }
 }
 
-template <class T>
-void line_sums(const T* dy, std::int64_t pixels, std::ptrdiff_t step, int n, T* sums) {
-  for (int c = 0; c < n; ++c) {
-    constexpr int L = V<T>::line;
-    vec<T> acc[L];
+/// C lines side by side, so that no addition waits for the one before.
+template <class T, int C>
+void line_sums_of(const T* d, std::int64_t pixels, std::ptrdiff_t step, T* sums) {
+  constexpr int L = V<T>::line;
+  vec<T> acc[C][L];
+#pragma GCC unroll 16
+  for (int c = 0; c < C; ++c)
 #pragma GCC unroll 8
-    for (int l = 0; l < L; ++l) acc[l] = vec<T>{};
-    const T* d = dy + c * 16;
-    for (std::int64_t k = 0; k < pixels; ++k, d += step)
+    for (int l = 0; l < L; ++l) acc[c][l] = vec<T>{};
+  for (; pixels > 0; --pixels, d += step)
+#pragma GCC unroll 16
+    for (int c = 0; c < C; ++c)
 #pragma GCC unroll 8
-      for (int l = 0; l < L; ++l) acc[l] += load(d + l * V<T>::n);
+      for (int l = 0; l < L; ++l) acc[c][l] += load(d + c * 16 + l * V<T>::n);
+  for (int c = 0; c < C; ++c) {
     T total = 0;
 #pragma GCC unroll 8
-    for (int l = 0; l < L; ++l) total += sum(acc[l]);
+    for (int l = 0; l < L; ++l) total += sum(acc[c][l]);
     sums[c] += total;
   }
+}
+
+template <class T>
+void line_sums(const T* dy, std::int64_t pixels, std::ptrdiff_t step, int n, T* sums) {
+  constexpr int together = V<T>::line <= 2 ? 4 : 1;
+  int c = 0;
+  for (; c + together <= n; c += together) line_sums_of<T, together>(dy + c * 16, pixels, step, sums + c);
+  for (; c < n; ++c) line_sums_of<T, 1>(dy + c * 16, pixels, step, sums + c);
 }
 
 /// Rows of a canonical convolution: M output channels of one
