@@ -44,7 +44,7 @@ struct ParamPlan {
   Shape shape = {};       // Caffe's, without padding
   FillerSpec filler = {};
   double lr_mult = 1, decay_mult = 1;  // defaults; the spec's `param` overrides them
-  bool in_pieces = false;              // backward hands this gradient on where ParamGradient::sink asks for it
+  bool in_pieces = false;  // backward hands this gradient on where ParamGradient::sink asks for it
 };
 
 struct StatePlan {
