@@ -30,9 +30,14 @@ struct ConvolutionRun {
   std::int64_t input;   // first input element, from the tile's base row
 };
 
-/// One row of pixels in a weight gradient: n pairs of (dy, x).
-struct WeightGradientRow {
-  std::int64_t dy, x, n;  // element offsets, count
+/// The pairs of pixels that one call of a weight gradient sums: rows x pixels of them. dy lies packed, all lines of a
+/// tile side by side, `dy_row` elements from one row to the next; x has its own distances.
+template <class T>
+struct GradientPixels {
+  int rows;
+  std::int64_t pixels;
+  const T *dy, *x;
+  std::ptrdiff_t dy_row, x_row, x_step;
 };
 
 template <class T>
@@ -44,10 +49,8 @@ struct ConvolutionKernels {
   using Tile = void (*)(const ConvolutionRun*, int runs, const T* weights, const T* x, std::ptrdiff_t second,
                         std::ptrdiff_t prefetch, const T* bias, T* y0, T* y1, bool add);
   std::array<Tile, max_rows + 1> tile{};
-  /// sums[i * b + j] += sum over rows, pixels and images of dy line i times x line j; steps in elements
-  /// between pixels.
-  using Dot = void (*)(const WeightGradientRow*, int rows, const T* dy, const T* x, std::ptrdiff_t dy_step,
-                       std::ptrdiff_t x_step, T* sums);
+  /// sums[i * b + j] += sum over pixels and images of dy line i times x line j.
+  using Dot = void (*)(const GradientPixels<T>&, T* sums);
   int area = 0;  // largest a * b, at most 32
   std::array<std::array<Dot, max_b + 1>, max_a + 1> dot{};
   /// sums[c] += sum of line c over pixels and images, for up to 8 lines.
@@ -211,8 +214,7 @@ struct GradientTask {
 
 /// About as many pixels are summed in one call, from a few rows, so that both slices stay in L1. A task's lines at
 /// these pixels, of either side, stay in L2 while its tiles pass over them, and its sums on the stack.
-inline constexpr int gradient_pixels = 64, max_gradient_rows = 16, max_gradient_lines = 4096,
-                     max_gradient_tiles = 384;
+inline constexpr int gradient_pixels = 64, max_gradient_lines = 4096, max_gradient_tiles = 384;
 
 /// What a Convolution layer keeps between steps on the CPU.
 template <class T>

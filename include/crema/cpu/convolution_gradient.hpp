@@ -47,7 +47,7 @@ void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
   int columns = 1;
   for (int i = 0; i < n; ++i) columns = std::max(columns, static_cast<int>(set(i).size()));
   p.gradient_columns_at_once = near_equal(p.geometry.x.out, gradient_pixels).front();
-  p.gradient_rows_at_once = std::clamp(gradient_pixels / p.gradient_columns_at_once, 1, max_gradient_rows);
+  p.gradient_rows_at_once = std::max(gradient_pixels / p.gradient_columns_at_once, 1);
   const auto plan = [&](int most_rows, int most_ky) {
     p.gradient_tasks.clear();
     for (int from = 0, to = 0; from < n; from = to) {
@@ -166,7 +166,6 @@ void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels
   const std::ptrdiff_t pixel = dy.layout.pixel * lanes, x_step = g.x.stride * x.layout.pixel * lanes;
   alignas(64) T sums[max_gradient_tiles][32];
   alignas(64) T packed[gradient_pixels * ConvolutionKernels<T>::max_a * lanes];
-  WeightGradientRow rows[max_gradient_rows];
   const auto row_of = [&](int r) { return p.gradient_rows[static_cast<std::size_t>(r)]; };
   int tile = 0;
   for (int r = task.row0; r < task.row1; ++r)
@@ -178,21 +177,20 @@ void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels
       pack_stretch(dy.data + (block * dy.layout.block + std::int64_t{group} * outputs + row_of(r)) * lanes, a,
                    s, g.x.out * pixel, pixel, packed);
       for_each_tile(p, task, [&](const GradientColumn& c, int ky) {
-        const int lo = std::max(c.lo, s.x0), hi = std::min(c.hi, s.x1);
-        const int left = lo * g.x.stride - g.x.pad + (c.merged ? 0 : c.tap * g.x.dilation);
-        int n = 0;
-        for (int oy = s.y0; oy < s.y1; ++oy) {
-          const int iy = oy * g.y.stride - g.y.pad + ky * g.y.dilation;
-          if (iy < 0 || iy >= g.y.in || lo >= hi) continue;
-          rows[n++] = {((oy - s.y0) * (s.x1 - s.x0) + lo - s.x0) * a * lanes,
-                       (block * x.layout.block + (std::int64_t{iy} * g.x.in + left) * x.layout.pixel +
-                        std::int64_t{group} * channels + c.first) *
-                           lanes,
-                       hi - lo};
-        }
-        if (n > 0)
+        const auto [top, bottom] = inside(g.y, ky);
+        const int y0 = std::max(top, s.y0), y1 = std::min(bottom, s.y1), x0 = std::max(c.lo, s.x0),
+                  x1 = std::min(c.hi, s.x1);
+        if (y0 < y1 && x0 < x1) {
+          const std::ptrdiff_t dy_row = (s.x1 - s.x0) * a * lanes;
+          const std::int64_t iy = y0 * g.y.stride - g.y.pad + ky * g.y.dilation,
+                             ix = x0 * g.x.stride - g.x.pad + (c.merged ? 0 : c.tap * g.x.dilation),
+                             line = block * x.layout.block + (iy * g.x.in + ix) * x.layout.pixel +
+                                    std::int64_t{group} * channels + c.first;
           k.dot[static_cast<std::size_t>(a)][static_cast<std::size_t>(c.count)](
-              rows, n, packed, x.data, a * lanes, x_step, sums[tile]);
+              {y1 - y0, x1 - x0, packed + (y0 - s.y0) * dy_row + (x0 - s.x0) * a * lanes,
+               x.data + line * lanes, dy_row, g.y.stride * g.x.in * x.layout.pixel * lanes, x_step},
+              sums[tile]);
+        }
         ++tile;
       });
     }

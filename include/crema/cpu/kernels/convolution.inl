@@ -96,15 +96,16 @@ inline CREMA_ALWAYS_INLINE X cross_sums(X (&r)[N]) {
 }
 
 template <class T, int A, int B>
-void weight_gradient_dot(const WeightGradientRow* row, int rows, const T* dy, const T* x,
-                         std::ptrdiff_t dy_step, std::ptrdiff_t x_step, T* sums) {
+void weight_gradient_dot(const GradientPixels<T>& p, T* sums) {
   constexpr int L = V<T>::line, n = V<T>::n, count = (A * B + n - 1) / n * n;
   vec<T> acc[count];
 #pragma GCC unroll 32
   for (int i = 0; i < count; ++i) acc[i] = vec<T>{};
-  for (; rows > 0; --rows, ++row) {
-    const T *d = dy + row->dy, *in = x + row->x;
-    for (std::int64_t k = row->n; k > 0; --k, d += dy_step, in += x_step) {
+  const T *dy = p.dy, *x = p.x;
+  const std::ptrdiff_t x_step = p.x_step;
+  for (int rows = p.rows; rows > 0; --rows, dy += p.dy_row, x += p.x_row) {
+    const T *d = dy, *in = x;
+    for (std::int64_t k = p.pixels; k > 0; --k, d += A * 16, in += x_step) {
 #pragma GCC unroll 8
       for (int l = 0; l < L; ++l) {
         vec<T> xv[B];
