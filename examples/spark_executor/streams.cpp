@@ -136,7 +136,7 @@ std::vector<RowStream> RowSocket::receive(const std::vector<StreamOrder>& orders
       } catch (...) {
         mine = std::current_exception();
       }
-      const std::lock_guard lock(mutex);
+      const std::lock_guard ended(mutex);
       --reading;
       if (mine) fail(mine);
     });
