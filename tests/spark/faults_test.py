@@ -151,9 +151,30 @@ def moment(fault):
     return random.Random(f"{random_seed} {fault}").choice(("start", "step", "snapshot"))
 
 
+def doctor(cluster):
+    """Where a library is missing and the disk is small, -doctor says so of each executor, and fails."""
+    folder, disk = cluster.folder / "doctor", cluster.folder / "local"
+    folder.mkdir()
+    for name, text in (("gone", "int gone(void) { return 0; }"), ("engine", "int gone(void); int main(void) { return gone(); }")):
+        (folder / f"{name}.c").write_text(text)
+    subprocess.run(["cc", "-shared", "-fPIC", "gone.c", "-o", "libgone.so"], cwd=folder, check=True)
+    subprocess.run(["cc", "engine.c", "-o", "engine", "-L.", "-lgone"], cwd=folder, check=True)
+    (folder / "libgone.so").unlink()
+    disk.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", disk], check=True)
+    try:
+        job = cluster.submit(jar, "-doctor", "-engine", folder / "engine", main_class="crema.spark.CremaOnSpark", check=False)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+    said = re.findall(r"(?m)^executor \d on 127.0.0.1, .*: .*libgone.so: cannot open shared object file.*; only \d+ MB are free in", job.stdout)
+    check(job.returncode == 1 and len(said) == 2, "-doctor:", job.returncode, job.tail())
+
+
 def local(short):
     moments = ("step",) if short else ("start", "step", "snapshot")
     with clusters.local_cluster() as c:
+        if not words:
+            doctor(c)
         play(c, "local-cluster", cases(moments), [*(Submitted("kill -9 driver", when, kill_driver) for when in moments), Submitted("Ctrl-C", "step", interrupt)])
 
 
