@@ -33,5 +33,6 @@ check "$here/executors_test.py" "$engine" "$jar"
 if [ "$set" = all ]; then check "$here/faults_test.py" "$engine" "$jar"; else check "$here/faults_test.py" "$engine" "$jar" local short; fi
 check "$here/deploy_test.py" "$jar" "$folder/crema_mpi.tgz"
 check "$here/tagging_test.py" "$jar"
+check "$here/pip_test.py"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]
