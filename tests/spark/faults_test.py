@@ -163,7 +163,7 @@ def doctor(cluster):
     disk.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", disk], check=True)
     try:
-        job = cluster.submit(jar, "-doctor", "-engine", folder / "engine", main_class="crema.spark.CremaOnSpark", check=False)
+        job = cluster.submit(jar, "-doctor", "-clusterSize", "2", "-engine", folder / "engine", main_class="crema.spark.CremaOnSpark", check=False)
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
     said = re.findall(r"(?m)^executor \d on 127.0.0.1, .*: .*libgone.so: cannot open shared object file.*; only \d+ MB are free in", job.stdout)
