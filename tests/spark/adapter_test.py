@@ -12,6 +12,7 @@ from pathlib import Path
 
 from adapter_case import *
 from adapter_failures import Failures, script
+from adapter_nets import Nets
 from adapter_pipelines import Pipelines
 from crema_spark import CremaError, options_help
 from crema_spark.ml import CremaEstimator
