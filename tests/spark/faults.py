@@ -111,9 +111,9 @@ class Case:
 
     def limit(self):
         """Seconds from the fault to the attempt's end: a process that ends closes its connections; one that is stopped, or strangers
-        whom nobody lets in, are known by waiting. These runs load a machine with two for each core; what others add counts."""
-        seconds = SILENCE + 4 if self.engine or self.hit in (stop, stop_executor, stop_all_executors) else DEADLINE + 1
-        return seconds * max(1, os.getloadavg()[0] / (2 * os.cpu_count()))
+        whom nobody lets in, are known by waiting. Where the end waits, for that or for HDFS, a load above the runs' own counts."""
+        waits = self.engine or self.hit in (stop, stop_executor, stop_all_executors)
+        return (SILENCE + 4 if waits else DEADLINE + 1) * (max(1, os.getloadavg()[0] / (2 * os.cpu_count())) if waits or self.place.hdfs else 1)
 
     def disturb(self):
         self.ports = set()
