@@ -41,12 +41,13 @@ def write_mean(path):
     path.write_bytes(b"\x10\x01\x18\x0c\x20\x0c\x2a" + bytes([576 % 128 + 128, 576 // 128]) + bytes(576))
 
 
-def write_lmdb(program, folder, images):
-    """folder/small_lmdb: a database of these (pixels, label), made by `crema convert` from image files."""
+def write_lmdb(program, folder, images, header=b"P5 12 12 255\n"):
+    """folder/small_lmdb: a database of these (pixels, label), made by `crema convert` from image files that begin with `header`."""
     (folder / "pictures").mkdir()
     lines = []
     for i, (pixels, label) in enumerate(images):
-        (folder / "pictures" / f"{i:03}.pgm").write_bytes(b"P5 12 12 255\n" + pixels)
+        (folder / "pictures" / f"{i:03}.pgm").write_bytes(header + pixels)
         lines.append(f"{i:03}.pgm {label}\n")
     (folder / "list.txt").write_text("".join(lines))
-    subprocess.run([program, "convert", "--gray", folder / "pictures", folder / "list.txt", folder / "small_lmdb"], check=True, capture_output=True)
+    gray = ["--gray"] if header.startswith(b"P5") else []
+    subprocess.run([program, "convert", *gray, folder / "pictures", folder / "list.txt", folder / "small_lmdb"], check=True, capture_output=True)

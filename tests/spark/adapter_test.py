@@ -7,96 +7,36 @@
 ENGINE has the program `crema` beside it, which writes a database.
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
-import os, re, shutil, struct, sys, tempfile, threading, time, unittest, zlib
+import json, os, re, shutil, sys, threading, time, unittest, urllib.request
 from pathlib import Path
 
-here = Path(__file__).resolve().parent
-sys.path.insert(0, str(here.parent.parent / "examples" / "spark_executor" / "python"))
-os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-import pyspark
-
-os.environ.setdefault("SPARK_HOME", os.path.dirname(pyspark.__file__))
-from pyspark.ml import Pipeline, PipelineModel
-from pyspark.sql import SparkSession, functions as F
-
-from crema_spark import CremaError, CremaOnSpark, options_help
-from crema_spark.ml import CremaEstimator, CremaModel
-from small_table import LAYER, NET, SCHEMA, SOLVER, images, net_of_tables, write_data, write_lmdb, write_mean
-
-engine, jar = map(os.path.abspath, sys.argv[1:3])
-master = next((a.split("=", 1)[1] for a in sys.argv[3:] if a.startswith("--master=")), "local-cluster[2,1,1024]")
-ROWS, TEST_ROWS = 330, 130
-
-def png(pixels):
-    """12 x 12 grey pixels as a PNG."""
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    lines = b"".join(b"\0" + bytes(pixels[i:i + 12]) for i in range(0, 144, 12))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-
-
-def java_object(name, *values):
-    """A Java object, as Java writes it down."""
-    jvm = spark._jvm
-    out = jvm.java.io.ByteArrayOutputStream()
-    stream = jvm.java.io.ObjectOutputStream(out)
-    stream.writeObject(getattr(jvm, name)(*values) if values else getattr(jvm, name)())
-    stream.flush()
-    return bytearray(out.toByteArray())
-
-
-def setUpModule():
-    global folder, scratch, spark, train, test, temporary
-    temporary = tempfile.TemporaryDirectory()
-    folder = Path(temporary.name)
-    scratch = folder / "local"
-    scratch.mkdir()
-    script = folder / "gpus.sh"
-    script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["7"]}'\n""")
-    script.chmod(0o755)
-    GPUS = {"spark.worker.resource.gpu.amount": "1", "spark.worker.resource.gpu.discoveryScript": str(script),
-            "spark.executor.resource.gpu.amount": "1", "spark.task.resource.gpu.amount": "1"}
-    spark = (SparkSession.builder.master(master).appName("adapter test")
-             .config("spark.jars", jar).config("spark.files", engine).config("spark.ui.enabled", "false")
-             .config("spark.local.dir", str(scratch)).config("spark.executor.heartbeatInterval", "1s")
-             .config("spark.hadoop.fs.viewfs.mounttable.far.link./data", f"file:{folder}/far")  # viewfs://far/data: where only Hadoop's file systems reach
-             .config("spark.driver.memory", "512m").config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")
-             .config(map=GPUS if master.startswith("local-cluster") else {}).getOrCreate())
-    spark.sparkContext.setLogLevel("ERROR")
-    spark.createDataFrame(list(images(ROWS, 1)), SCHEMA).repartition(3).write.parquet(str(folder / "train"))
-    spark.createDataFrame(list(images(TEST_ROWS, 2)), SCHEMA).coalesce(1).write.parquet(str(folder / "test"))
-    train, test = (spark.read.parquet(str(folder / name)) for name in ("train", "test"))
-    (folder / "net.prototxt").write_text(net_of_tables(f"file:{folder}/train", f"file:{folder}/test"))
-    write_data(folder)
-    (folder / "files_net.prototxt").write_text(NET)
-
-
-def tearDownModule():
-    spark.stop()
-    temporary.cleanup()
-
-
-def solver(name="solver", max_iter=120, snapshot=0, test_interval=40, net="net.prototxt"):
-    path = folder / f"{name}.prototxt"
-    text = SOLVER.format(max_iter=max_iter, snapshot=snapshot, prefix=name).replace("net.prototxt", net)
-    path.write_text(re.sub(r"test_iter: 20 test_interval: \d+", f"test_iter: 3 test_interval: {test_interval}", text))
-    return str(path)
-
-
-def crema(model="model", **options):
-    defaults = {"conf": solver(), "model": f"file:{folder}/out/{model}.caffemodel", "clusterSize": 2, "threads": 1, "silence": 3, "deadline": 10}
-    return CremaOnSpark(spark, **{**defaults, **options})
+from adapter_case import *
+from adapter_failures import Failures, script
+from adapter_nets import Nets
+from adapter_pipelines import Pipelines
+from crema_spark import CremaError, options_help
+from crema_spark.ml import CremaEstimator
+from pyspark.sql import functions as F
+from small_table import LAYER, NET, SCHEMA, write_data, write_lmdb, write_mean
 
 
 class Training(unittest.TestCase):
+    def shown_by_spark(self, accumulator, value):
+        """In the tables of stages that Spark's UI shows, by its REST interface."""
+        url = f"{spark.sparkContext.uiWebUrl}/api/v1/applications/{spark.sparkContext.applicationId}/stages"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            stages = json.load(answer)
+        shown = [a["value"] for s in stages for a in s["accumulatorUpdates"] if a["name"] == accumulator]
+        self.assertTrue(any(re.search(value, v) for v in shown), shown)
+
     def test_curve_scores_features(self):
         job = crema()
         curve = job.trainWithValidation()
         rows = curve.collect()
         self.assertEqual(curve.columns[0], "iteration")
-        self.assertEqual([r.iteration for r in rows], [40, 80, 120][: len(rows)])
-        self.assertGreaterEqual(len(rows), 2)
+        self.assertEqual([r.iteration for r in rows], [40, 80, 120])
+        self.shown_by_spark("crema progress", r"^rank 0 done at iteration 120; rank 1 done$")
+        self.shown_by_spark("crema validation", r'000000000120 \{.*"accuracy"')
         scores = job.test()
         self.assertGreater(scores["accuracy"], 0.95)
         self.assertEqual(scores, job.test(test))
@@ -148,11 +88,17 @@ class Training(unittest.TestCase):
         self.assertEqual((curve.columns, [r.iteration for r in curve.collect()]), (["iteration", "accuracy", "loss"], [40, 80, 120]))
 
     def test_strategies(self):
-        for strategy in ("local_sgd", "easgd", "downpour", "bounded_delay"):
+        """Each trains, and its options are in the order that its engine gets."""
+        for strategy, options in (("local_sgd", {"tau": 4, "local_from": 20}), ("easgd", {"tau": 4, "alpha": 0.2}), ("eamsgd", {"tau": 3, "alpha": 0.3}),
+                                  ("downpour", {"n_fetch": 2, "n_push": 3}), ("bounded_delay", {"delay": 2}), ("synchronous", {"bfloat16": True})):
             with self.subTest(strategy):
-                job = crema(strategy, strategy=strategy, tau=4)
+                job = crema(strategy, strategy=strategy, engine=script(strategy, """#!/bin/bash\nexec %(engine)s "$@" < <(tee -a %(folder)s/orders)\n"""), **options)
                 job.trainWithValidation(train, test)
                 self.assertGreater(job.test()["accuracy"], 0.8)
+                orders = [line for line in (folder / strategy / "orders").read_text().splitlines() if "mode: TRAIN" in line]
+                self.assertEqual(len(orders), 2)
+                for name, value in {"strategy": f'"{strategy}"', **options}.items():
+                    self.assertIn(f"{name}: {str(value).lower()}", orders[0])
 
     def test_stop(self):
         job = crema("early", conf=solver("early", 10 ** 7, 500, test_interval=10 ** 8))
@@ -189,28 +135,6 @@ class Training(unittest.TestCase):
         weights = [f"file:{folder}/out/{name}.caffemodel" for name in ("whole_iter_50", "whole")]  # the last counts
         crema("tuned", conf=solver("tuned", 1), weights=weights).train(train)
         self.assertGreater(crema("tuned").test()["accuracy"], 0.95)
-
-    def test_pipeline(self):
-        """The solver's folder has the mean that the net names; the model finds it there."""
-        (folder / "pipe").mkdir()
-        (folder / "pipe" / "net.prototxt").write_text((folder / "net.prototxt").read_text().replace("scale:", 'mean_file: "mean.binaryproto" scale:'))
-        write_mean(folder / "pipe" / "mean.binaryproto")
-        conf = str(Path(solver("pipeline")).rename(folder / "pipe" / "solver.prototxt"))
-        stage = CremaEstimator(conf=conf, model=f"file:{folder}/out/pipeline.caffemodel", features="ip", options=["-clusterSize", "2", "-threads", "1"])
-        stage.write().overwrite().save(str(folder / "stage"))
-        again = CremaEstimator.load(str(folder / "stage"))
-        self.assertEqual(again.getOrDefault("features"), "ip")
-        model = Pipeline(stages=[again]).fit(train)
-        model.write().overwrite().save(str(folder / "pipeline"))
-        (folder / "out" / "pipeline.caffemodel").unlink()  # the saved model has its own
-        out = PipelineModel.load(str(folder / "pipeline")).transform(test)
-        self.assertEqual(out.columns, ["id", "data", "label", "ip", "prediction"])
-        self.assertGreater(out.where("label = prediction").count() / TEST_ROWS, 0.95)
-        place = next((folder / "pipeline" / "stages").iterdir())
-        with self.assertRaises(Exception) as caught:
-            CremaModel.load(str(place)).write().overwrite().save(str(place))
-        self.assertIn("holds the weights of this model", str(caught.exception))
-        self.assertTrue((place / "weights.caffemodel").exists())
 
 
 class Sources(unittest.TestCase):
@@ -369,14 +293,20 @@ class Before(unittest.TestCase):
 
     def test_plan_and_doctor(self):
         plan = crema().plan()
+        if not master.startswith("local["):
+            self.assertRegex(plan, r"(?m)^executors +2 on 127\.0\.0\.1$")
         for word in ("ranks", "epochs", "330 rows", "memoryOverhead", "disk"):
             self.assertIn(word, plan)
         report = crema().doctor()
-        self.assertEqual(len(report.strip().splitlines()), 2, report)
-        self.assertEqual(report.count(": good"), 2, report)
+        executors = 1 if master.startswith("local[") else 2
+        self.assertEqual(len(report.strip().splitlines()), executors, report)
+        self.assertEqual(report.count(": good"), executors, report)
         if master.startswith("local-cluster"):
             self.assertEqual(report.count("GPUs 7"), 2, report)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], "-v"] + [a for a in sys.argv[3:] if not a.startswith("--master=")])
+    try:
+        unittest.main(argv=[sys.argv[0], "-v"] + [a for a in sys.argv[3:] if not a.startswith("--master=")])
+    finally:
+        end()

@@ -6,16 +6,17 @@
 import os
 import signal
 import time
+import unittest
 
 from engine import BYTES, FLOAT, INT, STRING, TRAIN, dealt, form_world, pack_stream
-from engine_case import COLUMNS, IMAGES, Case, main, solver
+from engine_case import COLUMNS, EXECUTOR, IMAGES, Case, main, solver
 
 
 class Refused(Case):
     """Bad input: one sentence, before any world."""
 
-    def refuse(self, why, kind, columns=COLUMNS, rows=None, stream=None, code=1, **job):
-        engine, = self.start()
+    def refuse(self, why, kind, columns=COLUMNS, rows=None, stream=None, code=1, command=(EXECUTOR,), **job):
+        engine, = self.start(command=command)
         rows = self.rows(self.train[:40]) if rows is None else rows
         engine.job(**{**dict(mode="TRAIN", solver=self.path("solver.prototxt"), net=self.path("rows.prototxt"),
                              stream=dict(phase="TRAIN", rows=len(rows), total=len(rows))), **job})
@@ -38,6 +39,13 @@ class Refused(Case):
                     columns=[("data", BYTES), ("label", FLOAT)], rows=[(p, image, 0.0 if p != 3 else float("nan")) for p in range(5)])
         self.refuse("two rows have position 1", "data", rows=[(0, image, 1), (1, image, 1), (1, image, 1)])
         self.refuse("is not engine 0's: it belongs to rank 1", "data", size=2)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small disk, for root alone")
+    def test_a_full_disk(self):
+        """Of the folder for rows, seen by this engine alone; it is gone with it."""
+        small = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=16k tmpfs "${1#--dir=}" && exec "$0" "$1"', EXECUTOR)
+        self.refuse("rows cannot be spooled after", "data", command=small)
+        self.assertIn("No space left on device: make room on that disk", self.engines[0].all("fail")[0]["why"])
 
     def test_counts(self):
         engine, = self.start()

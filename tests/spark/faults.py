@@ -9,7 +9,7 @@ from small_table import NET, SCHEMA, SOLVER, images, net_of_tables, write_data
 
 engine, jar = map(os.path.abspath, sys.argv[1:3])
 SILENCE = DEADLINE = 5  # seconds: options of every job
-MARGIN = 20  # seconds more that a loaded machine may take
+MARGIN = 20  # seconds in which what is left has to go
 SECRET = "another secret, as long as it takes"
 random_seed = next((int(w[5:]) for w in sys.argv if w.startswith("seed=")), random.randrange(1 << 30))
 undisturbed = {}  # iterations -> the digest of the model
@@ -109,7 +109,14 @@ class Case:
         return {"conf": solver, "model": f"{self.place.uri}/{self.name}.caffemodel", "clusterSize": 2, "threads": 1, "silence": SILENCE, "deadline": DEADLINE,
                 "retries": 1, **({"engine": script(self, self.engine)} if self.engine else {})}
 
+    def limit(self):
+        """Seconds from the fault to the attempt's end: a process that ends closes its connections; one that is stopped, or strangers
+        whom nobody lets in, are known by waiting. Where the end waits, for that or for HDFS, a load above the runs' own counts."""
+        waits = self.engine or self.hit in (stop, stop_executor, stop_all_executors)
+        return (SILENCE + 4 if waits else DEADLINE + 1) * (max(1, os.getloadavg()[0] / (2 * os.cpu_count())) if waits or self.place.hdfs else 1)
+
     def disturb(self):
+        self.ports = set()
         self.said_before = self.place.session.log.stat().st_size
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             training = pool.submit(self.place.session.train, self.options(), self.wrong)
@@ -120,10 +127,8 @@ class Case:
                 newest, begun = self.place.newest(self.name), time.monotonic()
                 if self.hit:
                     self.hit(self)
-                limit = SILENCE + DEADLINE + MARGIN
                 if self.ending not in ("goes on", "none"):
-                    until(lambda: training.done() or self.retry(), limit, "the attempt has ended")
-                    until(lambda: not any(p.alive for p in attempt), MARGIN, "its engines have ended")
+                    until(lambda: (training.done() or self.retry()) and not any(p.alive for p in attempt), self.limit(), "the attempt and its engines have ended")
                 self.seconds, last = time.monotonic() - begun, self.place.newest(self.name)
                 self.afterwards()
             except Failed as failed:
@@ -198,6 +203,7 @@ class Case:
 
     def nothing_is_left(self, before):
         until(lambda: not engines(), 15, lambda: f"no engine stays: {engines()}")
+        until(lambda: not self.ports & set(processes.listening().values()), 15, lambda: f"nobody listens on {self.ports}, where its engines did")
         unmount(self.cluster.folder)
         left = files_of_engines(self.cluster) - before
         until(lambda: not {f for f in left if os.path.exists(f)}, 15, lambda: f"no file stays: { {f: os.listdir(f) for f in left if os.path.exists(f)} }")
@@ -238,7 +244,7 @@ def stop_executor(case, count=1):
     stopped = case.random.sample(executors(), count)
     for executor in stopped:
         executor.signal(signal.SIGSTOP)
-    case.afterwards = lambda: until(lambda: not any(p.alive for p in stopped), SILENCE + DEADLINE + MARGIN, "stopped executors have ended")
+    case.afterwards = lambda: until(lambda: not any(p.alive for p in stopped), MARGIN, "stopped executors have ended")
 
 
 def stop_all_executors(case):

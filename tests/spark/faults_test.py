@@ -5,7 +5,7 @@ killed, an engine that is stopped, a rank that throws, a full disk, a wrong secr
 
     faults_test.py ENGINE JAR [local|standalone|yarn ...] [short] [seed=N] [WORD ...]       JAR: with the engine inside
 
-The attempt ends within the limit, its message names the culprit first, no engine, port or file stays, the retry goes on from the
+The attempt ends within the limit of its kind of fault (6 s, or 9 s where somebody is waited for), its message names the culprit first, no engine, port or file stays, the retry goes on from the
 newest snapshot, and the model has the bits of a run that nothing disturbed. In local-cluster runs the whole matrix (`short`: its
 moments in a step); on standalone and YARN each kind of fault once, at a moment of its own. WORDs choose lines of the table, which
 comes last; its seconds are those from the fault to the end of the attempt. Needs root, for file systems that are soon full.
@@ -77,13 +77,14 @@ class Submitted(Case):
         return self.cluster.start(jar, "-train", *words, *more, main_class="crema.spark.CremaOnSpark", **self.submit)
 
     def disturb(self):
+        self.ports = set()
         self.job = job = self.start()
         self.has_ended = lambda: job.returncode is not None
         self.await_moment()
         attempt = engines() + executors() * (self.ending != "again")
         newest, begun = self.place.newest(self.name), time.monotonic()
         self.hit(self)
-        until(lambda: not any(p.alive for p in attempt), SILENCE + DEADLINE + MARGIN, "its engines and executors have ended")
+        until(lambda: not any(p.alive for p in attempt), self.limit(), "its engines and executors have ended")
         self.seconds = time.monotonic() - begun
         job.wait(180)
         check(not self.retry(), "it was tried again:", self.said())
@@ -150,9 +151,30 @@ def moment(fault):
     return random.Random(f"{random_seed} {fault}").choice(("start", "step", "snapshot"))
 
 
+def doctor(cluster):
+    """Where a library is missing and the disk is small, -doctor says so of each executor, and fails."""
+    folder, disk = cluster.folder / "doctor", cluster.folder / "local"
+    folder.mkdir()
+    for name, text in (("gone", "int gone(void) { return 0; }"), ("engine", "int gone(void); int main(void) { return gone(); }")):
+        (folder / f"{name}.c").write_text(text)
+    subprocess.run(["cc", "-shared", "-fPIC", "gone.c", "-o", "libgone.so"], cwd=folder, check=True)
+    subprocess.run(["cc", "engine.c", "-o", "engine", "-L.", "-lgone"], cwd=folder, check=True)
+    (folder / "libgone.so").unlink()
+    disk.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", disk], check=True)
+    try:
+        job = cluster.submit(jar, "-doctor", "-clusterSize", "2", "-engine", folder / "engine", main_class="crema.spark.CremaOnSpark", check=False)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+    said = re.findall(r"(?m)^executor \d on 127.0.0.1, .*: .*libgone.so: cannot open shared object file.*; only \d+ MB are free in", job.stdout)
+    check(job.returncode == 1 and len(said) == 2, "-doctor:", job.returncode, job.tail())
+
+
 def local(short):
     moments = ("step",) if short else ("start", "step", "snapshot")
     with clusters.local_cluster() as c:
+        if all(w in "doctor" for w in words):
+            doctor(c)
         play(c, "local-cluster", cases(moments), [*(Submitted("kill -9 driver", when, kill_driver) for when in moments), Submitted("Ctrl-C", "step", interrupt)])
 
 

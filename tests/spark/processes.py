@@ -28,6 +28,18 @@ def until(condition, deadline, what):
         time.sleep(0.05)
 
 
+def listening(pid="self"):
+    """{inode: port} of all TCP sockets that wait for connections in the network of a process, whosever they are."""
+    found = {}
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                field = line.split()
+                if field[3] == "0A":  # LISTEN
+                    found[field[9]] = int(field[1].rsplit(":", 1)[1], 16)
+    return found
+
+
 class Process:
     """A process known by pid and start time, so that a pid used again is not taken for it."""
 
@@ -72,14 +84,7 @@ class Process:
             for fd in os.listdir(f"/proc/{self.pid}/fd"):
                 with contextlib.suppress(OSError):
                     inodes.add(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
-        ports = set()
-        for table in ("tcp", "tcp6"):
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]:
-                    field = line.split()
-                    if field[3] == "0A" and f"socket:[{field[9]}]" in inodes:  # 0A is LISTEN
-                        ports.add(int(field[1].rsplit(":", 1)[1], 16))
-        return ports
+        return {port for inode, port in listening(self.pid).items() if f"socket:[{inode}]" in inodes}
 
     def __eq__(self, other):
         return (self.pid, self.start) == (other.pid, other.start)

@@ -28,9 +28,11 @@ check() {
   fi
 }
 check "$here/adapter_test.py" "$engine" "$jar"
+check "$here/adapter_test.py" "$engine" "$jar" "--master=local[2]" Training.test_curve_scores_features Pipelines.test_pipeline Before.test_plan_and_doctor
 check "$here/executors_test.py" "$engine" "$jar"
 if [ "$set" = all ]; then check "$here/faults_test.py" "$engine" "$jar"; else check "$here/faults_test.py" "$engine" "$jar" local short; fi
 check "$here/deploy_test.py" "$jar" "$folder/crema_mpi.tgz"
 check "$here/tagging_test.py" "$jar"
+check "$here/pip_test.py"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

@@ -56,7 +56,7 @@ class CremaOnSpark:
             return self._frame(self._java(options).features(*self._frames(rows)))
 
     def plan(self, **options):
-        """What a training will take: ranks, steps, memory, disk; as text."""
+        """What a training will take: ranks, executors, steps, memory, disk; as text."""
         with plain_errors():
             return self._java(options).outlook()
 

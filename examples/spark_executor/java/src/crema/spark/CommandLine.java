@@ -24,7 +24,9 @@ final class CommandLine {
 
   void run() {
     if (options.flag("doctor")) {
-      System.out.print(CremaOnSpark.doctor(spark, options));
+      String report = CremaOnSpark.doctor(spark, options);
+      System.out.print(report);
+      if (!Doctor.isGood(report)) throw new CremaException("-doctor found what has to be mended before a training: see the lines that do not end in \"good\"");
       return;
     }
     CremaOnSpark crema = new CremaOnSpark(spark, options);

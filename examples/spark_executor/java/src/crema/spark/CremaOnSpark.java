@@ -183,8 +183,18 @@ public final class CremaOnSpark {
     return size;
   }
 
+  /** The hosts of the executors that the application has now. */
+  List<String> hosts() {
+    List<String> hosts = new ArrayList<>();
+    for (var all = spark.sparkContext().statusStore().executorList(true).iterator(); all.hasNext(); ) {
+      var executor = all.next();
+      if (!executor.id().equals("driver") || spark.sparkContext().isLocal()) hosts.add(executor.hostPort().replaceFirst(":\\d+$", ""));
+    }
+    return hosts;
+  }
+
   int slots() {
-    return spark.sparkContext().maxNumConcurrentTasks(spark.sparkContext().resourceProfileManager().defaultResourceProfile());
+    return Gang.slots(spark.sparkContext());
   }
 
   boolean onYarn() {

@@ -141,11 +141,16 @@ final class Gang {
     return String.valueOf(sparks.getMessage()).contains("cancelled") ? sparks : watching.culprit(sparks);
   }
 
+  /** How many tasks can run at once. */
+  static int slots(SparkContext spark) {
+    return spark.maxNumConcurrentTasks(spark.resourceProfileManager().defaultResourceProfile());
+  }
+
   /** Waits for executors in place of Spark, which would do it silently and in steps of 15 seconds. */
   static void waitForSlots(SparkContext spark, int wanted, int seconds) {
     long end = System.nanoTime() + seconds * 1_000_000_000L;
     for (int said = -1; ; ) {
-      int slots = spark.maxNumConcurrentTasks(spark.resourceProfileManager().defaultResourceProfile());
+      int slots = slots(spark);
       if (slots >= wanted) return;
       if (System.nanoTime() > end)
         throw new CremaException("-clusterSize " + wanted + " needs as many slots of " + spark.conf().get("spark.task.cpus", "1") + " cores, and there are "

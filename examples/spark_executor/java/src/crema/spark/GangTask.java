@@ -109,7 +109,7 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
       }
     engine.finish(done);
     if (done.has("model")) work.storage().upload(new File(done.path("model").asText()), new Path(model));
-    say(rank, "done at iteration " + done.path("iteration").asLong());
+    say(rank, done.has("iteration") ? "done at iteration " + done.path("iteration").asLong() : "done");  // rank 0 knows it
     return done.toString();
   }
 

@@ -64,8 +64,8 @@ public final class Options implements Serializable {
     option(Kind.REAL, "timeout", "seconds that one message may take; default 60");
     option(Kind.REAL, "progress", "seconds between lines of progress; default 1");
     option(Kind.TEXT, "curve", "URI for the validation curve of -train, in -outputFormat");
-    option(Kind.FLAG, "plan", "print ranks, steps, memory and disk that the job needs; trains nothing");
-    option(Kind.FLAG, "doctor", "try engine, ports, disk, clocks and GPUs on the executors; trains nothing");
+    option(Kind.FLAG, "plan", "print ranks, hosts, steps, memory and disk that the job needs; trains nothing");
+    option(Kind.FLAG, "doctor", "try engine, ports, disk, clocks and GPUs on each executor; status 1 for trouble; trains nothing");
     option(Kind.FLAG, "help", "print this");
 
     for (String tool : List.of("imageRoot", "labelFile", "captionFile", "captionLength", "vocabSize", "imageCaptionDFDir", "vocabDir", "embeddingDFDir"))

@@ -3,6 +3,8 @@ package crema.spark;
 
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 
@@ -21,6 +23,10 @@ final class Outlook {
     Plan plan = crema.plan();
     int devices = crema.options().devices(), ranks = crema.size() * devices;
     line("ranks", "%d: %d engines of %d, %s", ranks, crema.size(), devices, crema.options().text("strategy", "synchronous"));
+    Map<String, Integer> hosts = new TreeMap<>();
+    for (String host : crema.hosts()) hosts.merge(host, 1, Integer::sum);
+    String where = hosts.entrySet().stream().map(h -> h.getValue() + " on " + h.getKey()).collect(Collectors.joining(", "));
+    line("executors", "%s", hosts.isEmpty() ? "none yet" : where);
     line("slots", "%d of %d that are free now; a slot has %s cores", crema.size(), crema.slots(), crema.slotCores());
     steps(plan, ranks);
     long spool = spool(plan);
