@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the adapter share: one application, its tables, and jobs on them. Imported once, by adapter_test.py."""
-import os, re, struct, subprocess, sys, tempfile, zlib
+import os, re, subprocess, sys, tempfile
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
@@ -18,14 +18,6 @@ from small_table import NET, SCHEMA, SOLVER, images, net_of_tables, write_data
 engine, jar = map(os.path.abspath, sys.argv[1:3])
 master = next((a.split("=", 1)[1] for a in sys.argv[3:] if a.startswith("--master=")), "local-cluster[2,1,1024]")
 ROWS, TEST_ROWS = 330, 130
-
-
-def png(pixels):
-    """12 x 12 grey pixels as a PNG."""
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    lines = b"".join(b"\0" + bytes(pixels[i:i + 12]) for i in range(0, 144, 12))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 def java_object(name, *values):

@@ -7,7 +7,7 @@
 ENGINE has the program `crema` beside it, which writes a database.
 The data is small: images of 12 x 12 in four classes, a bright quarter and noise.
 """
-import json, os, re, shutil, sys, threading, time, unittest, urllib.request
+import json, os, re, shutil, struct, sys, threading, time, unittest, urllib.request, zlib
 from pathlib import Path
 
 from adapter_case import *
@@ -18,6 +18,14 @@ from crema_spark import CremaError, options_help
 from crema_spark.ml import CremaEstimator
 from pyspark.sql import functions as F
 from small_table import LAYER, NET, SCHEMA, write_data, write_lmdb, write_mean
+
+
+def png(pixels):
+    """12 x 12 grey pixels as a PNG. Here, so that it goes to executors by value."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    lines = b"".join(b"\0" + bytes(pixels[i:i + 12]) for i in range(0, 144, 12))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 class Training(unittest.TestCase):
