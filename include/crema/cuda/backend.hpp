@@ -78,14 +78,14 @@ class Cuda {
   cublasHandle_t blas() const noexcept { return blas_.get(); }
   /// Makes this object's device the calling thread's: kernels go there.
   void use() { cuda::check(cudaSetDevice(device_), "cudaSetDevice"); }
-  /// Calls a launcher of cuda/launchers.hpp with this object's stream. Throws CudaError with `name` when the
+  /// Calls a launcher of cuda/launchers.hpp with this object's stream. Throws CudaError with `what` when the
   /// device does not take the kernel; what goes wrong inside a kernel comes up in the next copy or
   /// synchronize().
   template <class... P>
-  void launch(std::string_view name, void (*launcher)(cudaStream_t, P...), std::type_identity_t<P>... p) {
+  void launch(std::string_view what, void (*launcher)(cudaStream_t, P...), std::type_identity_t<P>... p) {
     use();
     launcher(stream(), p...);
-    cuda::check(cudaGetLastError(), name);
+    cuda::check(cudaGetLastError(), what);
   }
 
   /// Device memory for the partial sums of the op that is running.
