@@ -157,7 +157,7 @@ template <class T, class B>
 class SingleRank final : public Strategy<T, B> {
  public:
   void run_step(Replica<T, B>& r) override {
-    if (r.iter_size == 1 && !r.solver.clips()) {
+    if (B::ops_in_regions && r.iter_size == 1 && !r.solver.clips()) {
       UpdateGradients<T, B> update(r.solver, *r.net.parameters());
       update.begin(r.iteration);
       step_.run(
