@@ -159,7 +159,7 @@ class LayerHarness {
     }
     for (auto& p : params_) {
       fill_live(p, p.diff.get(), run_.prefill, run_.prefill == 0 ? 7 : run_.prefill);
-      weight_diff.push_back({view(p, p.diff.get()), true, run_.prefill != 0});
+      weight_diff.push_back({{view(p, p.diff.get()), true, run_.prefill != 0}});
     }
     // Values that backward does not read may be gone: overwrite them.
     if (!run_.in_place && !reads(plan_.backward_reads, Reads::bottom))
