@@ -147,9 +147,11 @@ inline void wrong_message(const Subject& s, int ranks) {
     run_bad(s, ranks, s.timeout,
             [&](Communicator& c) {
               const int last = c.size() - 1;
-              std::vector<float> out(n), in(n + 1);
-              const Ticket t = c.rank() == 0 ? c.start_send(std::span<const float>(out), last, 2) : Ticket();
-              if (c.rank() == last) c.receive(std::span(in), 0, 2);
+              const auto out = std::make_shared<std::vector<float>>(n),
+                         in = std::make_shared<std::vector<float>>(n + 1);  // MPI may read and write on: kept
+              const Ticket t =
+                  c.rank() == 0 ? c.start_send(std::span<const float>(*out), last, 2, out) : Ticket();
+              if (c.rank() == last) c.wait(c.start_receive(std::span(*in), 0, 2, in));
               c.wait(t);
               learn(c);
             },
@@ -162,14 +164,15 @@ inline void deadline(const Subject& s, int ranks) {
   const double limit = 0.3, margin = 5;
   const int late = ranks - 1;
   const std::string name = cat("rank ", late);
-  const auto waits = [&](const std::function<Ticket(Communicator&, std::span<float>)>& start) {
+  using Floats = std::shared_ptr<std::vector<float>>;
+  const auto waits = [&](const std::function<Ticket(Communicator&, const Floats&)>& start) {
     run_bad(s, ranks, s.timeout,
             [&](Communicator& c) {
-              auto x = std::make_shared<std::vector<float>>(1000);
+              const auto x = std::make_shared<std::vector<float>>(1000);
               c.all_reduce(std::span(*x));
               if (c.rank() == late) learn(c, 2 * limit);
               const double begin = monotonic_seconds();
-              const std::string e = error_of([&] { c.wait(start(c, std::span(*x)), limit); });
+              const std::string e = error_of([&] { c.wait(start(c, x), limit); });
               const double took = monotonic_seconds() - begin;
               require(!e.empty() && took < limit + margin, cat("a wait of ", limit, " s took ", took, " s"));
               require_broken(c, e);
@@ -177,10 +180,11 @@ inline void deadline(const Subject& s, int ranks) {
             },
             {name, "(rank ", " waited)"});  // who is late, and for whom
   };
-  waits([](Communicator& c, std::span<float> x) { return c.start_all_reduce(x); });
-  waits([](Communicator& c, std::span<float> x) { return c.start_broadcast(x, c.size() - 1); });
-  waits([](Communicator& c, std::span<float>) { return c.start_barrier(); });
-  waits([](Communicator& c, std::span<float> x) { return c.start_receive(x, c.size() - 1, 1); });
+  waits(
+      [](Communicator& c, const Floats& x) { return c.start_all_reduce(std::span(*x), Reduction::sum, x); });
+  waits([](Communicator& c, const Floats& x) { return c.start_broadcast(std::span(*x), c.size() - 1, x); });
+  waits([](Communicator& c, const Floats&) { return c.start_barrier(); });
+  waits([](Communicator& c, const Floats& x) { return c.start_receive(std::span(*x), c.size() - 1, 1, x); });
 }
 /// A transfer that goes on when its time is over.
 inline void late_transfer(const Subject& s, int ranks) {
@@ -200,8 +204,8 @@ inline void late_transfer(const Subject& s, int ranks) {
 inline void own_timeout(const Subject& s, int ranks) {
   run_bad(s, ranks, 0.3,
           [](Communicator& c) {
-            std::vector<float> x(10);
-            if (c.rank() == 0) c.receive(std::span(x), c.size() - 1, 1);
+            const auto x = std::make_shared<std::vector<float>>(10);
+            if (c.rank() == 0) c.wait(c.start_receive(std::span(*x), c.size() - 1, 1, x));
             learn(c);
           },
           {cat("rank ", ranks - 1)});

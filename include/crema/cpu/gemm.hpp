@@ -59,7 +59,8 @@ struct GemmBlock {
   std::int64_t first_row_group, last_row_group, first_panel, last_panel, depth;
   const T *a, *b, *b_direct;
   std::int64_t direct, ldb;
-  T* c;
+  T* c;                                              // C's element at first_row, first_column
+  std::int64_t first_row, first_column;              // of the part of C that there is
   std::int64_t column_count, row_step, column_step;  // of C
   T alpha, beta;
 };
@@ -174,6 +175,11 @@ void gemm(Cpu& cpu, Transpose trans_a, Transpose trans_b, std::int64_t m, std::i
   detail::check_gemm(k, n, ldb, tb, "B");
   detail::check_gemm(m, n, ldc, false, "C");
   if (m == 0 || n == 0) return;
+  if (k == 0) {  // A and B may be null
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == 0 ? T(0) : beta * c[i * ldc + j];
+    return;
+  }
   const GemmOperand<T> rows{a, a + (ta ? (k - 1) * lda + m : (m - 1) * lda + k), m, ta ? 1 : lda,
                             ta ? lda : 1};
   const GemmOperand<T> columns{b, b + (tb ? (n - 1) * ldb + k : (k - 1) * ldb + n), n, tb ? ldb : 1,

@@ -200,12 +200,13 @@ void inner_product_backward(Cpu& b, View<const T, Cpu> x, View<const T, Cpu> dy,
     block.rows = rows, block.columns = columns, block.first_panel = panel, block.last_panel = last_panel;
     block.depth = n, block.a = packed, block.b = packed + rows_size, block.column_count = depth;
     block.row_step = pitch, block.column_step = 1, block.alpha = 1;
+    block.c = piece, block.first_column = first;
     for (std::int64_t r = 0; r < rows.groups; ++r) {
       const std::int64_t o = rows.first(r);
       if (dx.data)
         detail::inner_product_data_rows(b.kernels<InnerProductKernels<T>>(), dy, w, also, o,
                                         static_cast<int>(rows.size(r)), first, last, dx, add || o > 0);
-      block.first_row_group = r, block.last_row_group = r + 1, block.c = piece - o * pitch - first;
+      block.first_row_group = r, block.last_row_group = r + 1, block.first_row = o;
       kernel.block(block);
       for (std::int64_t i = 0; i < rows.size(r); ++i)
         take((o + i) * depth + first,

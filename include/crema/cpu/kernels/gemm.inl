@@ -138,10 +138,12 @@ void gemm_block(const GemmBlock<T>& g) {
   for (std::int64_t i = g.first_row_group; i < g.last_row_group; ++i)
     for (std::int64_t j = g.first_panel; j < g.last_panel; ++j) {
       const bool direct = j < g.direct;
-      gemm_tile_of<T>(g.rows.size(i), g, g.a + gemm_panel_offset(g.rows, i, g.depth),
-                      direct ? g.b_direct + j * width : g.b + gemm_panel_offset(g.columns, j, g.depth),
-                      direct ? g.ldb : width, g.c + g.rows.first(i) * g.row_step + j * width * g.column_step,
-                      std::min(width, g.column_count - j * width), std::make_index_sequence<gemm_rows>());
+      gemm_tile_of<T>(
+          g.rows.size(i), g, g.a + gemm_panel_offset(g.rows, i, g.depth),
+          direct ? g.b_direct + j * width : g.b + gemm_panel_offset(g.columns, j, g.depth),
+          direct ? g.ldb : width,
+          g.c + (g.rows.first(i) - g.first_row) * g.row_step + (j * width - g.first_column) * g.column_step,
+          std::min(width, g.column_count - j * width), std::make_index_sequence<gemm_rows>());
     }
 }
 
