@@ -108,6 +108,7 @@ class Square final : public Layer<T, B> {
 };
 }  // namespace
 
+#if !defined(CREMA_SANITIZED)  // sanitizers bring their own, and nothing is counted
 [[gnu::noinline]] void* operator new(std::size_t n) {
   ++allocations;
   if (void* p = std::malloc(n)) return p;
@@ -119,6 +120,7 @@ class Square final : public Layer<T, B> {
 }
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+#endif
 
 TEST_CASE("a net's parameter gradients are those of its objective", "[net]") {
   Bench<double> b(inputs + body + loss);
