@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A folder of JPEGs and what somebody knows about them, made of pictures that need no download: the ten clothes of
-Fashion-MNIST's test images, and photographs of scikit-image cut into patches.
+Fashion-MNIST's test images, and photographs of scikit-image and scikit-learn cut into patches.
 
-    make_images.py FOLDER [--train 60] [--held-out 60]          for each tag; needs Pillow and scikit-image
+    make_images.py FOLDER [--train 60] [--held-out 60]          for each tag; needs Pillow, and those two
 
 FOLDER/jpegs/*.jpg, and FOLDER/labels.csv with file, tag and split. A net that was trained on Fashion-MNIST's train images
 has seen none of them. Training patches come from a photograph's left half, those held out from its right half.
@@ -14,8 +14,11 @@ from pathlib import Path
 from PIL import Image
 
 CLOTHES = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
-PHOTOS = {"brick": "bricks", "chelsea": "cat", "coffee": "coffee", "coins": "coins", "grass": "grass", "gravel": "gravel",
-          "hubble_deep_field": "galaxies", "page": "page of a book"}
+PHOTOS = {
+    "skimage/data": {"brick": "bricks", "chelsea": "cat", "coffee": "coffee", "coins": "coins", "grass": "grass", "gravel": "gravel",
+                     "hubble_deep_field": "galaxies", "page": "page of a book"},
+    "sklearn/datasets/images": {"china": "palace", "flower": "flower"},
+}
 PATCH = 96  # pixels
 
 parser = argparse.ArgumentParser()
@@ -43,11 +46,10 @@ for kind, tag in enumerate(CLOTHES):
     for number, (i, split) in enumerate(zip(found, splits)):
         save(Image.frombytes("L", (28, 28), pixels[784 * i:784 * (i + 1)]), tag, number, split)
 
-# Only the package's files are wanted: it is not imported.
-photos = Path(importlib.util.find_spec("skimage").origin).parent / "data"
 chance = random.Random(1)
-for name, tag in PHOTOS.items():
-    photo = Image.open(next(photos.glob(name + ".*")))
+for place, name, tag in [(place, *photo) for place, photos in PHOTOS.items() for photo in photos.items()]:
+    package, folder = place.split("/", 1)  # only its files are wanted: it is not imported
+    photo = Image.open(next((Path(importlib.util.find_spec(package).origin).parent / folder).glob(name + ".*")))
     middle = photo.width // 2
     for number, split in enumerate(splits):
         left, right = (0, middle) if split == "train" else (middle, photo.width)
@@ -56,4 +58,4 @@ for name, tag in PHOTOS.items():
 
 with open(arguments.folder / "labels.csv", "w", newline="") as file:
     csv.writer(file).writerows([("file", "tag", "split"), *labels])
-print(f"{len(labels)} JPEGs of {len(CLOTHES) + len(PHOTOS)} tags are in {jpegs}")
+print(f"{len(labels)} JPEGs of {len({tag for _, tag, _ in labels})} tags are in {jpegs}")

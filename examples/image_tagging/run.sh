@@ -7,8 +7,8 @@
 #
 # JAR has the engine inside (examples/spark_executor/java/build.sh JAR crema_executor); WEIGHTS is what examples/quickstart.sh
 # leaves; PLACE must not be there yet. SPARK_HOME says which Spark, HADOOP_CONF_DIR which HDFS. These may be set: PYTHON, a
-# python3 with Pillow and scikit-image (python3); TRAIN and HELD_OUT, pictures for each tag (60 and 60); TOP, tags for each picture
-# (5); PAGE, the page to write (tags.html).
+# python3 with Pillow, scikit-image and scikit-learn (python3); TRAIN and HELD_OUT, pictures for each tag (60 and 60); TOP,
+# tags for each picture (5); PAGE, the page to write (tags.html).
 set -euo pipefail
 [ $# -ge 3 ] || { sed -n '5,6s/^#  *//p' "$0" >&2; exit 2; }
 jar=$(realpath "$1") weights=$(realpath "$2") place=${3%/} page=$(realpath -m "${PAGE:-tags.html}")

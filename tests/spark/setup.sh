@@ -18,7 +18,7 @@ log=$folder/log
 # numpy is what pyspark.ml imports.
 packages="pyspark==4.3.0 numpy==2.2.6"
 # Photographs, of which only the files are wanted, and JPEG for Python.
-pictures="pillow==13.0.0 scikit-image==0.26.0"
+pictures="pillow==13.0.0 scikit-image==0.26.0 scikit-learn==1.9.1"
 
 fail() { echo "setup.sh: $1; see $log" >&2; exit 1; }
 
@@ -52,8 +52,8 @@ fi
 [ "$what" = spark ] && exit 0
 
 if [ "$(cat "$folder/pictures.stamp" 2> /dev/null)" != "$(cat "$folder/venv.stamp") $pictures" ]; then
-  echo "downloading $pictures into $folder/venv (about 20 MB)"
-  # shellcheck disable=SC2086  # two packages
+  echo "downloading $pictures into $folder/venv (about 30 MB)"
+  # shellcheck disable=SC2086  # three packages
   "$folder/venv/bin/pip" install -q --no-cache-dir --no-deps $pictures > "$log" 2>&1 || fail "cannot download $pictures (is there a network?)"
   echo "$packages $pictures" > "$folder/pictures.stamp"
 fi

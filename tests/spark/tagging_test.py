@@ -13,7 +13,7 @@ jar = Path(sys.argv[1]).resolve()
 EXAMPLE = clusters.ROOT / "examples" / "image_tagging"
 FASHION = clusters.ROOT / "examples" / "fashion_mnist"
 TRAIN, HELD_OUT, SHOWN = 20, 10, 36
-# Of 18 tags. Chance gives 1 in 18, and an untrained last layer on trained features no more.
+# Of 20 tags. Chance gives 1 in 20, and an untrained last layer on trained features no more.
 LEAST = 0.6
 
 # What the Parquet files have to hold, seen by Spark itself.
