@@ -175,7 +175,7 @@ void gemm(Cpu& cpu, Transpose trans_a, Transpose trans_b, std::int64_t m, std::i
   detail::check_gemm(k, n, ldb, tb, "B");
   detail::check_gemm(m, n, ldc, false, "C");
   if (m <= 0 || n <= 0) return;  // none is below zero here, which compilers do not know
-  if (k <= 0) {  // A and B may be null
+  if (k <= 0) {                  // A and B may be null
     for (std::int64_t i = 0; i < m; ++i)
       for (std::int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == 0 ? T(0) : beta * c[i * ldc + j];
     return;
