@@ -49,9 +49,9 @@ struct ConvolutionKernels {
   using Tile = void (*)(const ConvolutionRun*, int runs, const T* weights, const T* x, std::ptrdiff_t second,
                         std::ptrdiff_t prefetch, const T* bias, T* y0, T* y1, bool add);
   std::array<Tile, max_rows + 1> tile{};
-  /// sums[i * b + j] += sum over pixels and images of dy line i times x line j.
+  /// sums[i * b + j] += sum over pixels and images of dy line i times x line j, a x b of them, 32 at most. Null where
+  /// registers do not hold as many.
   using Dot = void (*)(const GradientPixels<T>&, T* sums);
-  int area = 0;  // largest a * b, at most 32
   std::array<std::array<Dot, max_b + 1>, max_a + 1> dot{};
   /// sums[c] += sum of line c over pixels and images, for up to 8 lines.
   void (*line_sums)(const T* dy, std::int64_t pixels, std::ptrdiff_t step, int n, T* sums) = nullptr;

@@ -13,11 +13,13 @@ namespace detail {
 
 /// The tiling of a weight gradient: the pair of tile sides
 /// that the kernels have with the least work, loads counted.
-inline std::pair<int, int> gradient_tile(int outputs, int inputs, int area, int max_b) {
+template <class T>
+std::pair<int, int> gradient_tile(int outputs, int inputs, const ConvolutionKernels<T>& k) {
   std::pair<int, int> best{1, 1};
   double least = 1e300;
-  for (int b = 1; b <= std::min(max_b, inputs); ++b)
-    for (int a = 1; a <= std::min({area > 8 ? 8 : 2, outputs, area / b}); ++a) {
+  for (int b = 1; b <= std::min(k.max_b, inputs); ++b)
+    for (int a = 1; a <= std::min(k.max_a, outputs); ++a) {
+      if (!k.dot[static_cast<std::size_t>(a)][static_cast<std::size_t>(b)]) continue;
       double work = 0;
       for (const int i : near_equal(outputs, a))
         for (const int j : near_equal(inputs, b)) work += std::max(i * j, i + j) + 2;
@@ -89,7 +91,7 @@ template <class T>
 void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const ConvolutionKernels<T>& k,
                           int threads) {
   const ConvolutionGeometry& g = p.geometry;
-  const int max_b = k.area > 8 ? 6 : 4, channels = g.group_channels();
+  const int channels = g.group_channels();
   const bool merge =
       g.groups == 1 && x_pixel == g.channels && g.x.dilation == 1 && channels < 4 && g.x.kernel > 1;
   const auto set_rows = [&](int most) {
@@ -112,17 +114,18 @@ void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const 
   if (merge) {
     const int lines = channels * g.x.kernel, lo = inside(g.x, 0).first,
               hi = inside(g.x, g.x.kernel - 1).second;
-    const auto [a, b] = gradient_tile(g.group_outputs(), lines, k.area, max_b);
+    const auto [a, b] = gradient_tile(g.group_outputs(), lines, k);
     set_rows(a);
     int first = 0;
     if (lo < hi)
       for (const int n : near_equal(lines, b))
         p.gradient_columns.push_back({{0, first, n, lo, hi, true}}), first += n;
     std::vector<GradientColumn> edges;
-    singles(0, channels, lo, hi, edges);
+    first = 0;
+    for (const int n : near_equal(channels, b)) singles(first, n, lo, hi, edges), first += n;
     add_set(p.gradient_columns, edges);
   } else {
-    const auto [a, b] = gradient_tile(g.group_outputs(), channels, k.area, max_b);
+    const auto [a, b] = gradient_tile(g.group_outputs(), channels, k);
     set_rows(a);
     int first = 0;
     for (const int n : near_equal(channels, b)) {

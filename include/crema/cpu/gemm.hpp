@@ -95,14 +95,14 @@ struct TileGrid {
   }
 };
 
-/// Sees C as its transpose, with the operands exchanged,
-/// where that wastes fewer lanes: few columns, many rows.
+/// Sees C as its transpose, with the operands exchanged, where that wastes fewer lanes, a tenth at least: few
+/// columns, many rows. Stores of a transposed C are slow, and so is packing a wide B by groups of rows.
 inline bool gemm_should_swap(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t rows,
                              std::int64_t columns) {
   const auto cost = [&](std::int64_t height, std::int64_t width) {  // in rows of one register and one k
     return divide_up(width, columns) * 2 * (2 * height + 3 * divide_up(height, rows)) / 2 * k;
   };
-  return cost(n, m) + 2 * m * n < cost(m, n);  // stores of a transposed C are slow
+  return cost(n, m) * 10 / 9 + 2 * m * n < cost(m, n);
 }
 
 /// The product itself: A's count is the number of rows, B's of columns.

@@ -191,9 +191,18 @@ template <class T, int... M>
 constexpr void add_tiles(ConvolutionKernels<T>& k, std::integer_sequence<int, M...>) {
   ((k.tile[M + 1] = &convolution_tile<T, M + 1>), ...);
 }
-template <class T, int A, int... B>
-constexpr void add_dots(ConvolutionKernels<T>& k, std::integer_sequence<int, B...>) {
-  ((k.dot[A][B + 1] = &weight_gradient_dot<T, A, B + 1>), ...);
+
+/// Tiles of a weight gradient: A x B sums, B lines of the input and one of dy are in registers, and a product where it
+/// is no part of an addition; one more is left to the compiler.
+template <class T, int A, int B>
+constexpr void add_dot(ConvolutionKernels<T>& k) {
+  constexpr int used = A * B + B + 1 + (register_bytes == 16);
+  if constexpr (used < registers && (registers == 32 || (A <= 6 && B <= 3)))
+    k.dot[A][B] = &weight_gradient_dot<T, A, B>;
+}
+template <class T, int... I>
+constexpr void add_dots(ConvolutionKernels<T>& k, std::integer_sequence<int, I...>) {
+  (add_dot<T, I / k.max_b + 1, I % k.max_b + 1>(k), ...);
 }
 template <class T, int... M>
 constexpr void add_direct(ConvolutionKernels<T>& k, std::integer_sequence<int, M...>) {
@@ -205,21 +214,7 @@ constexpr ConvolutionKernels<T> make_table(std::type_identity<ConvolutionKernels
   ConvolutionKernels<T> k;
   k.rows = tile_rows<T>, k.pixels = tile_pixels<T>;
   add_tiles(k, std::make_integer_sequence<int, tile_rows<T>>());
-  if constexpr (registers == 32) {  // A x B accumulators + B inputs + 1
-    k.area = 25;
-    add_dots<T, 1>(k, std::make_integer_sequence<int, 6>());
-    add_dots<T, 2>(k, std::make_integer_sequence<int, 6>());
-    add_dots<T, 3>(k, std::make_integer_sequence<int, 6>());
-    add_dots<T, 4>(k, std::make_integer_sequence<int, 6>());
-    add_dots<T, 5>(k, std::make_integer_sequence<int, 5>());
-    add_dots<T, 6>(k, std::make_integer_sequence<int, 4>());
-    add_dots<T, 7>(k, std::make_integer_sequence<int, 3>());
-    add_dots<T, 8>(k, std::make_integer_sequence<int, 3>());
-  } else {
-    k.area = 8;
-    add_dots<T, 1>(k, std::make_integer_sequence<int, 4>());
-    add_dots<T, 2>(k, std::make_integer_sequence<int, 4>());
-  }
+  add_dots(k, std::make_integer_sequence<int, k.max_a * k.max_b>());
   k.line_sums = &line_sums<T>;
   k.direct_rows = registers == 32 ? 8 : 4;
   if constexpr (registers == 32)

@@ -11,13 +11,28 @@ inline CREMA_ALWAYS_INLINE vec<T> load_before(const T* p, const T* end) {
   return p < end ? load_some(p, end - p) : vec<T>{};
 }
 
-/// A panel is [k][width]. Stores are whole registers: what spills over the width is overwritten by what comes
-/// after it, and behind the last row there is slack.
+/// Panels of B that lie side by side, whole: memory is read in pieces of all their widths. Rows may be a page apart,
+/// where the processor does not fetch ahead by itself.
 template <class T>
-void gemm_pack_rows(const GemmPanels<T>& p) {  // contiguous across: copies
-  constexpr int n = V<T>::n, together = 4;     // panels side by side, so that memory is read in longer pieces
-  for (std::int64_t i = p.first; i < p.last; i += together) {
-    const int panels = static_cast<int>(std::min<std::int64_t>(together, p.last - i));
+void gemm_pack_whole(const T* from, std::int64_t along, std::int64_t panels, std::int64_t depth, T* to,
+                     std::int64_t to_next) {
+  constexpr int n = V<T>::n, line = 64 / int{sizeof(T)}, ahead = 8;
+  for (std::int64_t k = 0; k < depth; ++k, from += along, to += 2 * n)
+    for (std::int64_t q = 0; q < panels; ++q) {
+      const T* const row = from + q * 2 * n;
+      for (int j = 0; j < 2 * n; j += line) __builtin_prefetch(row + ahead * along + j);
+      storeu(to + q * to_next, loadu(row));
+      storeu(to + q * to_next + n, loadu(row + n));
+    }
+}
+
+/// Panels [first, last), whatever there is of them. A panel is [k][width]. Stores are whole registers: what spills
+/// over the width is overwritten by what comes after it, and behind the last row there is slack.
+template <class T>
+void gemm_pack_parts(const GemmPanels<T>& p, std::int64_t first, std::int64_t last) {
+  constexpr int n = V<T>::n, together = 4;
+  for (std::int64_t i = first; i < last; i += together) {
+    const int panels = static_cast<int>(std::min<std::int64_t>(together, last - i));
     const T* from[together];
     T* to[together];
     std::int64_t width[together];
@@ -33,6 +48,20 @@ void gemm_pack_rows(const GemmPanels<T>& p) {  // contiguous across: copies
         for (std::int64_t j = 0; j < width[q]; j += n) storeu(out + j, load_before(row + j, p.from.end));
       }
   }
+}
+
+template <class T>
+void gemm_pack_rows(const GemmPanels<T>& p) {  // contiguous across: copies
+  constexpr std::int64_t width = 2 * V<T>::n, together = 512 / sizeof(T) / width;
+  std::int64_t i = p.first;
+  if (p.split.size(i) == width)  // B's
+    for (const std::int64_t whole = std::min(p.last, p.from.count / width); i < whole;) {
+      const std::int64_t panels = std::min(together, whole - i);
+      gemm_pack_whole(p.from.data + p.k * p.from.along + i * width, p.from.along, panels, p.depth,
+                      p.to + gemm_panel_offset(p.split, i, p.depth), width * p.depth + gemm_slack);
+      i += panels;
+    }
+  gemm_pack_parts(p, i, p.last);
 }
 
 template <class T>

@@ -63,7 +63,7 @@ inline CREMA_ALWAYS_INLINE void inner_product_lines(const T* w, const T* also, s
 /// Lines of dx that one pass over the outputs keeps in registers, of each of N blocks.
 template <class T, int N>
 inline constexpr int data_lines = registers == 32   ? (N == 3 ? 8 : 16 / N) / V<T>::line
-                                  : V<T>::line == 2 ? 4
+                                  : V<T>::line == 2 ? 6
                                   : V<T>::line == 4 ? 2
                                                     : 1;
 
@@ -75,7 +75,7 @@ void inner_product_backward(const T* w, const T* also, std::int64_t k, int n, co
   std::int64_t i = 0;
   for (; i + R <= count; i += R)
     inner_product_lines<T, R, N>(w + i, also + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
-  if constexpr (R >= 8)
+  if constexpr (R > 4)
     for (; i + 4 <= count; i += 4)
       inner_product_lines<T, 4, N>(w + i, also + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
   for (; i < count; ++i)
