@@ -31,10 +31,10 @@ def java_object(name, *values):
 
 
 def java_program():
-    """A jar of java/UsePipeline.java, compiled against Spark's jars and crema's, as a user would."""
+    """A jar of java/*.java, compiled against Spark's jars and crema's, as a user would."""
     classes = folder / "classes"
     path = os.pathsep.join([os.environ["SPARK_HOME"] + "/jars/*", jar])
-    subprocess.run(["javac", "--release", "17", "-cp", path, "-d", classes, here / "java" / "UsePipeline.java"], check=True)
+    subprocess.run(["javac", "--release", "17", "-cp", path, "-d", classes, *(here / "java").glob("*.java")], check=True)
     subprocess.run(["jar", "cf", folder / "user.jar", "-C", classes, "."], check=True)
     return folder / "user.jar"
 

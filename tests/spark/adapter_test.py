@@ -211,9 +211,11 @@ class Sources(unittest.TestCase):
 
     def test_sequence_file(self):
         rows = train.select("id", "label", "data").collect()  # one file: the order in which a folder lists its files is its own
-        pairs = [(java_object("scala.Tuple2", r.id, str(r.label)), bytearray(png(r.data))) for r in rows]
-        spark.sparkContext.parallelize(pairs, 1).saveAsSequenceFile(str(folder / "sequence"))
-        self.same("sequence", self.layer(f"file:{folder}/sequence", "SeqImageDataSource", "image_encoded: true"))
+        for kind in ("scala.Tuple2", "com.yahoo.ml.dl.caffe.Pair"):
+            name = kind.rpartition(".")[2]
+            pairs = [(java_object(kind, r.id, str(r.label)), bytearray(png(r.data))) for r in rows]
+            spark.sparkContext.parallelize(pairs, 1).saveAsSequenceFile(str(folder / name))
+            self.same(name, self.layer(f"file:{folder}/{name}", "SeqImageDataSource", "image_encoded: true"))
 
     def test_colour(self):
         """Raw pixels are C,H,W, and H,W,C where columns, keys or RAW_IMAGE are CaffeOnSpark's."""
@@ -281,7 +283,7 @@ class Before(unittest.TestCase):
     def test_keys_of_sequence_files(self):
         spark.sparkContext.parallelize([(java_object("java.util.Date"), bytearray(144))], 1).saveAsSequenceFile(str(folder / "keys"))
         (folder / "keys_net.prototxt").write_text((folder / "net.prototxt").read_text().replace("ImageDataFrame", "SeqImageDataSource").replace(f"file:{folder}/train", f"file:{folder}/keys"))
-        self.refused("is no Scala tuple (id, label, ...)", crema(conf=solver("keys", net="keys_net.prototxt"), clusterSize=1).train)
+        self.refused("is no Scala tuple (id, label, ...) or Pair", crema(conf=solver("keys", net="keys_net.prototxt"), clusterSize=1).train)
 
     def test_settings_of_spark(self):
         conf = spark.sparkContext._jsc.sc().conf()
