@@ -54,7 +54,7 @@ template <class T>
 void gemm_pack_rows(const GemmPanels<T>& p) {  // contiguous across: copies
   constexpr std::int64_t width = 2 * V<T>::n, together = 512 / sizeof(T) / width;
   std::int64_t i = p.first;
-  if (p.split.size(i) == width)  // B's
+  if (p.split.total == p.split.groups * width)  // B's
     for (const std::int64_t whole = std::min(p.last, p.from.count / width); i < whole;) {
       const std::int64_t panels = std::min(together, whole - i);
       gemm_pack_whole(p.from.data + p.k * p.from.along + i * width, p.from.along, panels, p.depth,

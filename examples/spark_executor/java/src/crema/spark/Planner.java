@@ -31,7 +31,10 @@ final class Planner {
     File temporary = new File(System.getProperty("java.io.tmpdir"));
     try (Engine engine = Engine.start(Work.program(options.text("engine")), temporary, null, 0, "the driver")) {
       File folder = engine.folder().toFile();  // which the engine removes when this process is killed
-      File solver = file(options.required("conf", "the solver's prototxt"), folder);
+      String conf = options.required("conf", "the solver's prototxt");
+      File solver = file(conf, folder);
+      if (solver.getParentFile().equals(folder))  // from afar, and so is the net that it names
+        for (Path beside : storage.files(storage.place(conf).getParent(), ".prototxt")) storage.download(beside, folder, beside.getName());
       roots.add(solver.getParent());
       Set<String> readable = new LinkedHashSet<>(roots);
       readable.addAll(List.of(engine.folder().toString(), SparkFiles.getRootDirectory()));

@@ -16,7 +16,7 @@ record Stop(Storage storage, Path file) {
 
   void wish() {
     try {
-      storage.write("", file);
+      storage.touch(file);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

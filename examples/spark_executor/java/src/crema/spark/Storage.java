@@ -6,7 +6,9 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.List;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.regex.Matcher;
@@ -69,6 +71,14 @@ final class Storage {
     return to;
   }
 
+  /** The files of a folder whose names end so. */
+  List<Path> files(Path folder, String ending) throws IOException {
+    List<Path> found = new ArrayList<>();
+    for (FileStatus file : folder.getFileSystem(configuration).listStatus(folder))
+      if (file.isFile() && file.getPath().getName().endsWith(ending)) found.add(file.getPath());
+    return found;
+  }
+
   /** Copies a local file. A file that was there is replaced. */
   void upload(File from, Path to) throws IOException {
     FileSystem files = to.getFileSystem(configuration);
@@ -96,6 +106,11 @@ final class Storage {
     Path part = part(to);
     if (!FileUtil.copy(from.getFileSystem(configuration), from, files, part, false, configuration)) throw new IOException(from + " cannot be copied to " + part);
     rename(files, part, to);
+  }
+
+  /** An empty file, which is whole as soon as it is there. */
+  void touch(Path file) throws IOException {
+    file.getFileSystem(configuration).create(file, true).close();
   }
 
   /** Writes a small text file. */
