@@ -154,6 +154,7 @@ class Planning {
     for (const Segment& s : train.net->parameters()->segments())
       numbers += static_cast<std::size_t>(s.shape.size());
     const auto solver = make_solver<float, Cpu>(cpu, solver_, *train.net->parameters());
+    const std::size_t histories = solver->histories();
     const auto names = [](const Net<float, Cpu>& net) {
       std::vector<std::string> all;
       for (const auto& o : net.outputs()) all.push_back(o.name);
@@ -164,8 +165,9 @@ class Planning {
         .add("bytes", Json()
                           .add("weights", count * sizeof(float))
                           .add("gradients", count * sizeof(float))
-                          .add("history", count * sizeof(float) * solver->histories())
-                          .add("activations", train.net->activation_bytes() + test.net->activation_bytes()))
+                          .add("history", count * sizeof(float) * histories)
+                          .add("activations", train.net->activation_bytes() + test.net->activation_bytes())
+                          .add("snapshot", count * sizeof(float) * std::max(3 * histories, histories + 3)))
         .add("outputs", Json().add("train", names(*train.net)).add("test", names(*test.net)));
   }
 

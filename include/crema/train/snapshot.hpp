@@ -7,7 +7,8 @@
 //   SnapshotInfo at = load_snapshot(cpu, state, net, solver);           // weights and history, bit for bit
 //
 // Both files are on disk under temporary names before either gets its own; the state's comes last. What Caffe
-// has no field for lies in fields from 20000 up of the SolverState, which Caffe skips.
+// has no field for lies in fields from 20000 up of the SolverState, which Caffe skips. Writing holds up to three times
+// the weights' bytes for a while, reading four times.
 #pragma once
 
 #include <algorithm>
@@ -77,7 +78,7 @@ inline std::string sealed(const SolverStateSpec& state) {
   std::string bytes = write_wire(state);
   Message seal;
   seal.fields.push_back(number_field(field_state_crc, Field::Form::fixed32, crc32c(bytes)));
-  return bytes + write_wire(seal, schema<SolverStateSpec>());
+  return bytes += write_wire(seal, schema<SolverStateSpec>());
 }
 
 /// The model that a state belongs to: the path in it, or the same name beside the state.
@@ -157,7 +158,11 @@ SnapshotPaths save_snapshot(B& b, const std::string& prefix, const Net<T, B>& ne
             ": the weights hold numbers that are not finite: no snapshot is written; lower base_lr"));
   const SnapshotPaths paths{detail::model_path(prefix, info.iteration),
                             detail::state_path(prefix, info.iteration)};
-  const std::string model = write_wire(with_weights(b, net));
+  std::string model = write_wire(with_weights(b, net));
+  const std::uint32_t model_crc = crc32c(model);
+  const std::size_t model_bytes = model.size();
+  PendingFile model_file(paths.model, model);
+  std::string().swap(model);  // its memory is for the state
   SolverStateSpec state;
   state.iter = static_cast<int>(info.iteration);
   state.learned_net = paths.model;
@@ -170,8 +175,8 @@ SnapshotPaths save_snapshot(B& b, const std::string& prefix, const Net<T, B>& ne
     }
   state.other.fields = {
       detail::number_field(detail::field_format, Form::varint, 1),
-      detail::number_field(detail::field_model_crc, Form::fixed32, crc32c(model)),
-      detail::number_field(detail::field_model_bytes, Form::varint, model.size()),
+      detail::number_field(detail::field_model_crc, Form::fixed32, model_crc),
+      detail::number_field(detail::field_model_bytes, Form::varint, model_bytes),
       detail::number_field(detail::field_seed, Form::fixed64, info.seed),
       detail::number_field(detail::field_cursor, Form::varint, static_cast<std::uint64_t>(info.cursor)),
       detail::number_field(detail::field_global_batch, Form::varint,
@@ -182,7 +187,7 @@ SnapshotPaths save_snapshot(B& b, const std::string& prefix, const Net<T, B>& ne
       detail::number_field(detail::field_shards, Form::varint, static_cast<std::uint64_t>(info.shards)),
       detail::number_field(detail::field_ranks, Form::varint, static_cast<std::uint64_t>(info.ranks)),
       detail::text_field(detail::field_strategy, info.strategy)};
-  PendingFile model_file(paths.model, model), state_file(paths.state, detail::sealed(state));
+  PendingFile state_file(paths.state, detail::sealed(state));
   model_file.commit();
   state_file.commit();
   return paths;
@@ -193,19 +198,19 @@ SnapshotPaths save_snapshot(B& b, const std::string& prefix, const Net<T, B>& ne
 template <class T, class B>
 SnapshotInfo load_snapshot(B& b, const std::string& path, Net<T, B>& net, Solver<T, B>& solver,
                            const Limits& limits = {}) {
-  const SnapshotFile file = read_snapshot(path, limits);
+  SnapshotFile file = read_snapshot(path, limits);
   const std::span<const Segment> segments = net.parameters()->segments();
   if (file.state.history.size() != solver.histories() * segments.size())
     throw SpecError(
         cat(path, " holds ", file.state.history.size(), " blobs of history, but this net and solver want ",
             solver.histories() * segments.size(), ": resume with the net and solver type it was made with"));
-  std::vector<std::vector<T>> history;
   for (std::size_t i = 0; i < file.state.history.size(); ++i) {
     const Segment& s = segments[i % segments.size()];
-    history.push_back(from_blob<T>(file.state.history[i], s.shape,
-                                   cat(path, ": history ", i, " (layer '", s.layer, "' ", s.param, ")")));
+    check_blob(file.state.history[i], s.shape,
+               cat(path, ": history ", i, " (layer '", s.layer, "' ", s.param, ")"));
   }
   const NetSpec weights = parse_wire<NetSpec>(file.model, file.model_path, limits);
+  std::string().swap(file.model);
   for (const NetPlan::Layer& l : net.plan().layers) {
     const auto same = [&](const LayerSpec& s) { return s.name == l.spec.name && !s.blobs.empty(); };
     if (!l.params.empty() && std::none_of(weights.layers.begin(), weights.layers.end(), same))
@@ -218,9 +223,10 @@ SnapshotInfo load_snapshot(B& b, const std::string& path, Net<T, B>& net, Solver
     e.add_context(file.model_path);
     throw;
   }
-  for (std::size_t i = 0; i < history.size(); ++i)
-    b.copy_in(solver.history(i / segments.size()).data() + segments[i % segments.size()].offset,
-              history[i].data(), history[i].size() * sizeof(T));
+  for (std::size_t i = 0; i < file.state.history.size(); ++i) {
+    const Segment& s = segments[i % segments.size()];
+    copy_blob(b, file.state.history[i], solver.history(i / segments.size()).subspan(s.offset, s.count));
+  }
   return file.info;
 }
 

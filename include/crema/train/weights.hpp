@@ -42,10 +42,8 @@ BlobSpec to_blob(const Shape& shape, std::vector<T> values) {
   return b;
 }
 
-/// The numbers of a blob. Throws ShapeError, which names `what`, when the shape is another one, and DataError
-/// when numbers are missing.
-template <class T>
-std::vector<T> from_blob(const BlobSpec& b, const Shape& shape, const std::string& what) {
+/// Throws ShapeError, which names `what`, when a blob has another shape, and DataError when numbers are missing.
+inline void check_blob(const BlobSpec& b, const Shape& shape, const std::string& what) {
   if (!same_extents(b, shape)) {
     std::string got;
     for (const std::int64_t e : blob_extents(b)) got += cat(e, " ");
@@ -57,10 +55,23 @@ std::vector<T> from_blob(const BlobSpec& b, const Shape& shape, const std::strin
   if (static_cast<std::int64_t>(n) != shape.size())
     throw DataError(
         cat(what, " holds ", n, " numbers where its shape says ", shape.size(), ": the file is damaged"));
-  std::vector<T> values(n);
-  for (std::size_t i = 0; i < n; ++i)
-    values[i] = b.double_data.empty() ? static_cast<T>(b.data[i]) : static_cast<T>(b.double_data[i]);
-  return values;
+}
+
+/// Copies the numbers of a blob that was checked.
+template <class T, class B>
+void copy_blob(B& b, const BlobSpec& from, std::span<T> to) {
+  const auto copy = [&]<class N>(const std::vector<N>& numbers) {
+    if constexpr (std::same_as<N, T>) {
+      b.copy_in(to.data(), numbers.data(), to.size_bytes());
+    } else {
+      const std::vector<T> converted(numbers.begin(), numbers.end());
+      b.copy_in(to.data(), converted.data(), to.size_bytes());
+    }
+  };
+  if (from.double_data.empty())
+    copy(from.data);
+  else
+    copy(from.double_data);
 }
 
 namespace detail {
@@ -145,11 +156,11 @@ CopyReport copy_weights(B& b, Net<T, B>& net, const NetSpec& from) {
           "these are weights of a V1 net (`layers`): turn them into V2 with Caffe's upgrade_net_proto_binary "
           "first");
   CopyReport report;
-  std::vector<std::vector<std::vector<T>>> staged(net.plan().layers.size());
+  std::vector<const LayerSpec*> sources(net.plan().layers.size());
   std::vector<bool> used(from.layers.size(), false);
   const std::span<const T> now = net.parameters()->values();
   const std::span<T> values(const_cast<T*>(now.data()), now.size());  // written below, after edit()
-  for (std::size_t i = 0; i < staged.size(); ++i) {
+  for (std::size_t i = 0; i < sources.size(); ++i) {
     const std::string& name = net.plan().layers[i].spec.name;
     const auto blobs = detail::layer_blobs(net, i, values);
     const LayerSpec* source = nullptr;
@@ -163,17 +174,18 @@ CopyReport copy_weights(B& b, Net<T, B>& net, const NetSpec& from) {
       throw ShapeError(cat("layer '", name, "' has ", source->blobs.size(), " blobs in the file, but ",
                            blobs.size(), " in the net"));
     for (std::size_t k = 0; k < blobs.size(); ++k)
-      staged[i].push_back(from_blob<T>(source->blobs[k], blobs[k].shape,
-                                       cat("layer '", name, "' blob ", k, " (", blobs[k].name, ")")));
+      check_blob(source->blobs[k], blobs[k].shape,
+                 cat("layer '", name, "' blob ", k, " (", blobs[k].name, ")"));
+    sources[i] = source;
     if (!blobs.empty()) report.copied.push_back(name);
   }
   for (std::size_t k = 0; k < used.size(); ++k)
     if (!used[k] && !from.layers[k].blobs.empty()) report.unused.push_back(from.layers[k].name);
   const std::span<T> edited = net.parameters()->edit();
-  for (std::size_t i = 0; i < staged.size(); ++i) {
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (!sources[i]) continue;
     const auto blobs = detail::layer_blobs(net, i, edited);
-    for (std::size_t k = 0; k < staged[i].size(); ++k)
-      b.copy_in(blobs[k].values.data(), staged[i][k].data(), staged[i][k].size() * sizeof(T));
+    for (std::size_t k = 0; k < blobs.size(); ++k) copy_blob(b, sources[i]->blobs[k], blobs[k].values);
   }
   return report;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package crema.spark;
 
+import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
@@ -54,16 +55,17 @@ final class Outlook {
 
   /** @param mapped bytes of rows on disk that count as memory */
   private void memory(Map<String, Long> bytes, int devices, long mapped) {
-    long replica = bytes.values().stream().mapToLong(Long::longValue).sum();
+    Map<String, Long> steady = new LinkedHashMap<>(bytes);
+    Long snapshot = steady.remove("snapshot");
+    long replica = steady.values().stream().mapToLong(Long::longValue).sum();
     if (replica == 0) {
       line("memory", "not known: the data that the nets read is not on this machine");
       return;
     }
-    StringBuilder parts = new StringBuilder();
-    bytes.forEach((name, n) -> parts.append(parts.length() == 0 ? "" : ", ").append(name).append(' ').append(megabytes(n)));
-    line("memory", "%d MB for each engine (%s MB)", megabytes(replica * devices), parts);
+    String parts = steady.entrySet().stream().map(b -> b.getKey() + " " + megabytes(b.getValue())).collect(Collectors.joining(", "));
+    line("memory", "%d MB for each engine (%s MB), %d MB more in that of rank 0 while it writes or reads a snapshot", megabytes(replica * devices), parts, megabytes(snapshot));
     // Code, threads and message buffers are counted too; rows that are mapped from disk by YARN alone, whose monitor takes resident pages for memory.
-    long overhead = megabytes(replica * devices * 5 / 4 + mapped) + 256 + 384;
+    long overhead = megabytes(replica * devices * 5 / 4 + snapshot + mapped) + 256 + 384;
     line("ask for", "--conf spark.executor.memoryOverhead=%dm (if an executor has one slot)", overhead);
   }
 
