@@ -202,7 +202,8 @@ constexpr void add_dot(ConvolutionKernels<T>& k) {
 }
 template <class T, int... I>
 constexpr void add_dots(ConvolutionKernels<T>& k, std::integer_sequence<int, I...>) {
-  (add_dot<T, I / k.max_b + 1, I % k.max_b + 1>(k), ...);
+  constexpr int b = ConvolutionKernels<T>::max_b;
+  (add_dot<T, I / b + 1, I % b + 1>(k), ...);
 }
 template <class T, int... M>
 constexpr void add_direct(ConvolutionKernels<T>& k, std::integer_sequence<int, M...>) {
