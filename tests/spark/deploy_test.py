@@ -89,11 +89,14 @@ def on_yarn(cluster, mode):
     prototxts(cluster.folder, f"{cluster.hdfs}/data")
     for file in parquet.glob("*/*.parquet"):
         cluster.put(file, f"/data/{file.parent.name}/{file.name}")
-    for name, there in (("solver", "solver"), ("rows", "lenet_train_test")):  # the net that the solver names, beside it
+    # The net on HDFS: one that is named, or the one beside the solver that the solver names.
+    net = "rows" if mode == "client" else "lenet_train_test"
+    for name, there in (("solver", "solver"), ("rows", net)):
         cluster.put(cluster.folder / f"{name}.prototxt", f"/job/{there}.prototxt")
+    named = ["-net", f"{cluster.hdfs}/job/{net}.prototxt"] if mode == "client" else []
     out = f"{cluster.hdfs}/{mode}"
     # Prototxts on HDFS; then on the submitter's machine: the application master gets them with the job.
-    submit(cluster, f"YARN, deploy mode {mode}, Parquet on HDFS", "-conf", f"{cluster.hdfs}/job/solver.prototxt",
+    submit(cluster, f"YARN, deploy mode {mode}, Parquet on HDFS", "-conf", f"{cluster.hdfs}/job/solver.prototxt", *named,
            "-features", "accuracy,ip2", "-label", "label", "-outputFormat", "parquet", "-model", f"{out}/a.caffemodel", "-output", f"{out}/features", deploy_mode=mode)
     submit(cluster, f"YARN, deploy mode {mode}, IDX", "-conf", cluster.folder / "solver.prototxt" if mode == "client" else "solver.prototxt",
            "-data_root", DATA, "-model", f"{out}/b.caffemodel", "-output", f"{out}/scores",
