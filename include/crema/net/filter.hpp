@@ -7,7 +7,6 @@
 // one holds.
 #pragma once
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -25,15 +24,20 @@ CREMA_INLINE bool holds(const NetStateRule& rule, const NetSelection& at);
 /// The layers that are in, each with its phase set. Throws SpecError when a layer has both kinds of rules.
 CREMA_INLINE NetSpec filter(const NetSpec& net, const NetSelection& at);
 
+inline bool contains(const std::vector<std::string>& names, const std::string& name) {
+  for (const std::string& n : names)
+    if (n == name) return true;
+  return false;
+}
+
 #if CREMA_BODIES
 CREMA_INLINE bool holds(const NetStateRule& rule, const NetSelection& at) {
-  const auto has = [&](const std::string& s) {
-    return std::find(at.stages.begin(), at.stages.end(), s) != at.stages.end();
-  };
+  for (const std::string& stage : rule.stage)
+    if (!contains(at.stages, stage)) return false;
+  for (const std::string& stage : rule.not_stage)
+    if (contains(at.stages, stage)) return false;
   return (!rule.phase || *rule.phase == at.phase) && (!rule.min_level || at.level >= *rule.min_level) &&
-         (!rule.max_level || at.level <= *rule.max_level) &&
-         std::all_of(rule.stage.begin(), rule.stage.end(), has) &&
-         std::none_of(rule.not_stage.begin(), rule.not_stage.end(), has);
+         (!rule.max_level || at.level <= *rule.max_level);
 }
 CREMA_INLINE NetSpec filter(const NetSpec& net, const NetSelection& at) {
   NetSpec out = net;
@@ -41,9 +45,9 @@ CREMA_INLINE NetSpec filter(const NetSpec& net, const NetSelection& at) {
   for (const LayerSpec& layer : net.layers) {
     if (!layer.include.empty() && !layer.exclude.empty())
       throw SpecError(cat("layer '", layer.name, "' has include and exclude rules: keep one kind"));
-    const auto one = [&](const NetStateRule& rule) { return holds(rule, at); };
-    const bool in = layer.include.empty() ? std::none_of(layer.exclude.begin(), layer.exclude.end(), one)
-                                          : std::any_of(layer.include.begin(), layer.include.end(), one);
+    bool in = layer.include.empty();
+    for (const NetStateRule& rule : layer.include) in = in || holds(rule, at);
+    for (const NetStateRule& rule : layer.exclude) in = in && !holds(rule, at);
     if (!in) continue;
     out.layers.push_back(layer);
     if (!layer.phase) out.layers.back().phase = at.phase;

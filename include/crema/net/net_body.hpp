@@ -111,8 +111,7 @@ void Net<T, B>::allocate() {
         last_backward = std::min(last_backward, end - 1 - u.layer);
     }
     const bool input = layer(v.producer).spec.type == "Input";
-    const bool kept = train || input || v.uses.empty() ||
-                      std::find(options_.keep.begin(), options_.keep.end(), v.name) != options_.keep.end();
+    const bool kept = train || input || v.uses.empty() || contains(options_.keep, v.name);
     const auto bytes = [&](Order o) {
       return static_cast<std::size_t>(storage_size(v.shape, dense_layout(v.shape, o))) * sizeof(T) + 64;
     };

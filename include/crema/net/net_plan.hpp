@@ -115,9 +115,9 @@ class NetPlanner {
     choose_in_place();
     for (std::size_t i = 0; i < out_.blobs.size(); ++i)
       if (out_.blobs[i].kind == TopPlan::loss || out_.blobs[i].kind == TopPlan::metric) {
-        const auto later = [&](int o) { return blob(o).name > out_.blobs[i].name; };
-        out_.outputs.insert(std::find_if(out_.outputs.begin(), out_.outputs.end(), later),
-                            static_cast<int>(i));
+        auto at = out_.outputs.begin();
+        while (at != out_.outputs.end() && blob(*at).name <= out_.blobs[i].name) ++at;
+        out_.outputs.insert(at, static_cast<int>(i));
       }
     return std::move(out_);
   }
@@ -278,8 +278,9 @@ class NetPlanner {
   void choose_gradients() {
     std::vector<bool> needs(out_.blobs.size(), false);
     const auto trains = [&](const NetPlan::Layer& l) {
-      return std::any_of(l.params.begin(), l.params.end(),
-                         [&](int p) { return out_.segments[static_cast<std::size_t>(p)].lr_mult != 0; });
+      for (const int p : l.params)
+        if (out_.segments[static_cast<std::size_t>(p)].lr_mult != 0) return true;
+      return false;
     };
     for (NetPlan::Layer& l : out_.layers) {
       bool any = trains(l);
@@ -298,8 +299,9 @@ class NetPlanner {
       bool reached = false;
       for (const int t : l.top)
         reached = reached || blob(t).gradient || (blob(t).kind == TopPlan::loss && blob(t).loss_weight != 0);
-      l.backward =
-          reached && (trains(l) || std::find(l.wanted.begin(), l.wanted.end(), true) != l.wanted.end());
+      bool asked = trains(l);
+      for (const bool want : l.wanted) asked = asked || want;
+      l.backward = reached && asked;
       for (std::size_t j = 0; l.backward && j < l.bottom.size(); ++j)
         if (l.wanted[j]) blob(l.bottom[j]).gradient = true;
     }
@@ -316,8 +318,7 @@ class NetPlanner {
         NetPlan::Blob& bottom = blob(b);
         const NetPlan::Layer& producer = layer(bottom.producer);
         const bool asked = top.name == bottom.name;
-        const bool kept =
-            std::find(options_.keep.begin(), options_.keep.end(), bottom.name) != options_.keep.end();
+        const bool kept = contains(options_.keep, bottom.name);
         const bool missed = (l.backward && reads(l.plan.backward_reads, Reads::bottom)) ||
                             (producer.backward && reads(producer.plan.backward_reads, Reads::top));
         if (bottom.uses.size() != 1 || bottom.other || producer.spec.type == "Input" || missed) continue;

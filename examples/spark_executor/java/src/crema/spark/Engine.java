@@ -239,6 +239,11 @@ final class Engine implements AutoCloseable {
     return process.isAlive();
   }
 
+  /** Whether the engine has ended badly, and an event of this name was among its last ones that {@link #next} has not given yet. */
+  boolean failedAfter(String name) {
+    return !runs() && process.exitValue() != 0 && events.stream().anyMatch(event -> name(event).equals(name));
+  }
+
   /** The end of its input tells an engine to wipe its folder and go, which it does even if this process ends meanwhile. */
   private void end(String why) {
     if (killed == null) killed = why;

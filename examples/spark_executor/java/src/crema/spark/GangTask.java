@@ -45,17 +45,17 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
     try {
       return Iterator$.MODULE$.single(run(context, host, feed.next()));
     } catch (EngineFailure e) {
-      if (e.isWitness()) pause();
+      if (e.isWitness()) letCulpritSpeak(context);
       throw e;
     } catch (IOException e) {
       throw new Watching.Failed("rank " + context.partitionId() + " on " + host + ": " + e.getMessage());
     }
   }
 
-  /** The culprit's task speaks first: Spark asks no other task once one has failed. */
-  private static void pause() {
+  /** The culprit's task speaks first, when it has stored its last snapshot: Spark asks no other task once one has failed. */
+  private static void letCulpritSpeak(BarrierTaskContext context) {
     try {
-      Thread.sleep(1000);
+      for (int turn = 0; turn < 60 && !context.isInterrupted(); ++turn) Thread.sleep(50);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
@@ -103,7 +103,9 @@ final class GangTask extends AbstractFunction1<scala.collection.Iterator<Feed>, 
         case "test" -> {  // as in CaffeOnSpark, the curve is that of the first test net
           if (event.path("net").asLong() == 0) validation.add(LastLines.line(String.format("%012d", event.path("iteration").asLong()), event.toString()));
         }
-        case "snapshot" -> keep(event);
+        case "snapshot" -> {  // of a failed engine the newest counts, and the end of this task is waited for
+          if (!engine.failedAfter("snapshot")) keep(event);
+        }
         case "done" -> done = event;
         default -> { }
       }
