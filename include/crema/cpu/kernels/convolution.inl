@@ -197,7 +197,8 @@ constexpr void add_tiles(ConvolutionKernels<T>& k, std::integer_sequence<int, M.
 template <class T, int A, int B>
 constexpr void add_dot(ConvolutionKernels<T>& k) {
   constexpr int used = A * B + B + 1 + (register_bytes == 16);
-  if constexpr (used < registers && (registers == 32 || (A <= 6 && B <= 3)))
+  constexpr int most = register_bytes == 16 ? 4 : 6;
+  if constexpr (used < registers && (registers == 32 || (A <= most && B <= most / 2)))
     k.dot[A][B] = &weight_gradient_dot<T, A, B>;
 }
 template <class T, int... I>

@@ -3,14 +3,14 @@
 
 /// The first `count` elements at p, and the first one again in the lanes behind them.
 template <class T>
-vec<T> load_some(const T* p, std::int64_t count) {
+[[gnu::noinline]] vec<T> load_some(const T* p, std::int64_t count) {
   vec<T> v = set(p[0]);
   for (std::int64_t i = 1; i < count; ++i) v[i] = p[i];
   return v;
 }
 
 template <class T>
-void store_some(T* p, vec<T> v, std::int64_t count) {
+[[gnu::noinline]] void store_some(T* p, vec<T> v, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) p[i] = v[i];
 }
 
