@@ -24,18 +24,22 @@ CREMA_INLINE bool holds(const NetStateRule& rule, const NetSelection& at);
 /// The layers that are in, each with its phase set. Throws SpecError when a layer has both kinds of rules.
 CREMA_INLINE NetSpec filter(const NetSpec& net, const NetSelection& at);
 
+namespace detail {
+
 inline bool contains(const std::vector<std::string>& names, const std::string& name) {
   for (const std::string& n : names)
     if (n == name) return true;
   return false;
 }
 
+}  // namespace detail
+
 #if CREMA_BODIES
 CREMA_INLINE bool holds(const NetStateRule& rule, const NetSelection& at) {
   for (const std::string& stage : rule.stage)
-    if (!contains(at.stages, stage)) return false;
+    if (!detail::contains(at.stages, stage)) return false;
   for (const std::string& stage : rule.not_stage)
-    if (contains(at.stages, stage)) return false;
+    if (detail::contains(at.stages, stage)) return false;
   return (!rule.phase || *rule.phase == at.phase) && (!rule.min_level || at.level >= *rule.min_level) &&
          (!rule.max_level || at.level <= *rule.max_level);
 }

@@ -111,7 +111,7 @@ void Net<T, B>::allocate() {
         last_backward = std::min(last_backward, end - 1 - u.layer);
     }
     const bool input = layer(v.producer).spec.type == "Input";
-    const bool kept = train || input || v.uses.empty() || contains(options_.keep, v.name);
+    const bool kept = train || input || v.uses.empty() || detail::contains(options_.keep, v.name);
     const auto bytes = [&](Order o) {
       return static_cast<std::size_t>(storage_size(v.shape, dense_layout(v.shape, o))) * sizeof(T) + 64;
     };

@@ -193,7 +193,7 @@ constexpr void add_tiles(ConvolutionKernels<T>& k, std::integer_sequence<int, M.
 }
 
 /// Tiles of a weight gradient: A x B sums, B lines of the input and one of dy are in registers, and a product where it
-/// is no part of an addition; one more is left to the compiler.
+/// is no part of an addition; one more is left to the compiler. The baseline, which few will run, has the small ones.
 template <class T, int A, int B>
 constexpr void add_dot(ConvolutionKernels<T>& k) {
   constexpr int used = A * B + B + 1 + (register_bytes == 16);

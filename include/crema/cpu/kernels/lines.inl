@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop behind lines(); included by cpu/lines.hpp once per instruction set.
 
-/// The first `count` elements at p, and the first one again in the lanes behind them.
+/// The first `count` elements at p, and the first one again in the lanes behind them. Tails are in every kernel: their loop is compiled once.
 template <class T>
 [[gnu::noinline]] vec<T> load_some(const T* p, std::int64_t count) {
   vec<T> v = set(p[0]);
