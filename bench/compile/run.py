@@ -6,6 +6,7 @@
 
 The least of the rounds; rounds go through all files in turn. Extra: over the headers named in the row above of that kind: a layer
 over net.hpp, net.hpp over the standard headers that it and its own name (<memory> alone is 0.4). The budgets are seconds of g++ 12; `of the reference` compares machines.
+What compiles all kernels has a goal of 8 s and may take 12.
 """
 import argparse, os, re, resource, subprocess, tempfile
 from pathlib import Path
@@ -28,17 +29,17 @@ def standard_headers(source):
 
 
 def files():
-    """Name, source, whether it is compiled against crema::compiled, budget, and what it is over."""
+    """Name, source, whether it is compiled against crema::compiled, budget (the goal, the most), and what it is over."""
     hello = (root / "examples" / "hello" / "main.cpp").read_text()
     yield "reference", (here / "reference.cpp").read_text(), False, None, None
-    yield "hello, header-only", hello, False, 8, None
-    yield "hello, crema::compiled", hello, True, 2, None
+    yield "hello, header-only", hello, False, (8, 12), None
+    yield "hello, crema::compiled", hello, True, (2, 2), None
     yield "standard headers of net.hpp", standard_headers(NET), False, None, None
-    yield "net.hpp: core, spec and net", NET, False, 0.6, "standard headers of net.hpp"
+    yield "net.hpp: core, spec and net", NET, False, (0.6, 0.6), "standard headers of net.hpp"
     for path in sorted((root / "include" / "crema" / "layers").glob("*.hpp")):
         if path.stem != "all":
-            yield f"layers/{path.name}", NET + f"#include <crema/layers/{path.name}>\n", False, 0.15, "net.hpp: core, spec and net"
-    yield "all_layers for float, header-only", REGISTRY, False, 8, None
+            yield f"layers/{path.name}", NET + f"#include <crema/layers/{path.name}>\n", False, (0.15, 0.15), "net.hpp: core, spec and net"
+    yield "all_layers for float, header-only", REGISTRY, False, (8, 12), None
     yield "crema::compiled itself", (root / "cmake" / "crema_compiled.cpp").read_text(), True, None, None
 
 
@@ -67,9 +68,13 @@ def main():
     over = []
     for name, _, _, budget, base in entries:
         t = least[name] - (least[base] if base else 0)
-        if budget is not None and t > budget:
-            over.append(name)
-        verdict = "" if budget is None else f"{budget}{', exceeded' if t > budget else ''}"
+        verdict = ""
+        if budget:
+            goal, most = budget
+            verdict = f"{goal}" if goal == most else f"{goal}, at most {most}"
+            if t > most:
+                verdict += ", exceeded"
+                over.append(name)
         print(f"| {name}{', extra' if base else ''} | {t:.2f} | {t / least['reference']:.2f} | {verdict} |")
     print(f"\n{len(over)} over budget{': ' if over else ''}{', '.join(over)}")
 

@@ -20,15 +20,19 @@
 #define CREMA_ABI v0_1
 #endif
 
+// Bodies that are no templates are compiled once with crema::compiled, and inline elsewhere. CREMA_INLINE: those that
+// read and plan, or tell an error: compiled for size, which takes less time. CREMA_INLINE_HOT: those of every step.
 #if !defined(CREMA_COMPILED)
 #define CREMA_BODIES 1
-#define CREMA_INLINE inline
+#define CREMA_INLINE_HOT inline
 #elif defined(CREMA_COMPILING)
 #define CREMA_BODIES 1
-#define CREMA_INLINE
+#define CREMA_INLINE_HOT
 #else
 #define CREMA_BODIES 0
-#define CREMA_INLINE
+#define CREMA_INLINE_HOT
 #endif
+#define CREMA_COLD __attribute__((cold))
+#define CREMA_INLINE CREMA_INLINE_HOT CREMA_COLD
 
 #define CREMA_ALWAYS_INLINE __attribute__((always_inline))

@@ -36,9 +36,9 @@ inline std::int64_t width(const Shape& s) { return s.rank() == 4 ? s[3] : 1; }
 inline std::int64_t blocks(const Shape& s) { return (s[0] + lanes - 1) / lanes; }
 
 /// The dense layout of a shape in an order. Native asks for has_native_order(shape).
-CREMA_INLINE Layout dense_layout(const Shape& s, Order order);
+CREMA_INLINE_HOT Layout dense_layout(const Shape& s, Order order);
 #if CREMA_BODIES
-CREMA_INLINE Layout dense_layout(const Shape& s, Order order) {
+CREMA_INLINE_HOT Layout dense_layout(const Shape& s, Order order) {
   if (order == Order::canonical) return {};
   if (!has_native_order(s)) throw ShapeError(cat("no native order for shape ", s));
   const std::int64_t pixel = channels(s) | 1;

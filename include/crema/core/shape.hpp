@@ -71,12 +71,12 @@ class Shape {
 CREMA_INLINE void append(std::string& out, const Shape& s);
 
 #if CREMA_BODIES
-CREMA_INLINE Shape::Shape(std::span<const std::int64_t> extents) {
+CREMA_INLINE_HOT Shape::Shape(std::span<const std::int64_t> extents) {
   if (extents.size() > max_rank) throw ShapeError(cat("a shape has at most 8 axes, not ", extents.size()));
   for (const std::int64_t e : extents) extents_[static_cast<std::size_t>(rank_++)] = e;
   check();
 }
-CREMA_INLINE Shape Shape::with(int axis, std::int64_t extent) const {
+CREMA_INLINE_HOT Shape Shape::with(int axis, std::int64_t extent) const {
   Shape s = *this;
   s.extents_[s.index(axis)] = extent;
   s.check();
@@ -85,7 +85,7 @@ CREMA_INLINE Shape Shape::with(int axis, std::int64_t extent) const {
 CREMA_INLINE void Shape::no_axis(int axis) const {
   throw ShapeError(cat("axis ", axis, " of a shape with ", rank_, " axes"));
 }
-CREMA_INLINE void Shape::check() {
+CREMA_INLINE_HOT void Shape::check() {
   size_ = 1;
   bool zero = false;
   for (const std::int64_t e : extents()) {

@@ -150,8 +150,8 @@ CREMA_INLINE ThreadPool::ThreadPool(int threads, bool spin)
   throw Error(cat("cannot start thread ", started_ + 2, " of ", threads, " (error ", error,
                   "): ask for fewer threads"));
 }
-CREMA_INLINE void ThreadPool::wait(std::atomic<std::uint32_t>& word, std::uint32_t old,
-                                   std::atomic<int>& sleepers) {
+CREMA_INLINE_HOT void ThreadPool::wait(std::atomic<std::uint32_t>& word, std::uint32_t old,
+                                       std::atomic<int>& sleepers) {
   if (spin_) {
     const double end = monotonic_seconds() + spin_seconds;
     do {
@@ -166,10 +166,10 @@ CREMA_INLINE void ThreadPool::wait(std::atomic<std::uint32_t>& word, std::uint32
   while (word.load() == old) syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
   sleepers.fetch_sub(1);
 }
-CREMA_INLINE void ThreadPool::wake(std::atomic<std::uint32_t>& word, const std::atomic<int>& sleepers) {
+CREMA_INLINE_HOT void ThreadPool::wake(std::atomic<std::uint32_t>& word, const std::atomic<int>& sleepers) {
   if (sleepers.load() > 0) syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
-CREMA_INLINE void ThreadPool::run(std::int64_t chunks, Call call, const void* body) {
+CREMA_INLINE_HOT void ThreadPool::run(std::int64_t chunks, Call call, const void* body) {
   if (chunks <= 0) return;
   if (chunks > UINT32_MAX) throw Error(cat("a region of ", chunks, " chunks: at most 2^32 - 1"));
   const FloatMode mode;
@@ -196,7 +196,7 @@ CREMA_INLINE void ThreadPool::run(std::int64_t chunks, Call call, const void* bo
   busy_.store(false, std::memory_order_release);
   if (error) std::rethrow_exception(error);
 }
-CREMA_INLINE void ThreadPool::claim(std::uint32_t region) {
+CREMA_INLINE_HOT void ThreadPool::claim(std::uint32_t region) {
   std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
   while (ticket >> 32 == region) {
     const auto left = static_cast<std::uint32_t>(ticket);
@@ -212,7 +212,7 @@ CREMA_INLINE void ThreadPool::claim(std::uint32_t region) {
     ticket = ticket_.load(std::memory_order_acquire);
   }
 }
-CREMA_INLINE void ThreadPool::work() {
+CREMA_INLINE_HOT void ThreadPool::work() {
   for (std::uint32_t seen = 0;;) {
     wait(region_, seen, idlers_);
     seen = region_.load(std::memory_order_acquire);
@@ -227,7 +227,7 @@ CREMA_INLINE void ThreadPool::join() {
   wake(region_, idlers_);
   for (int i = 0; i < started_; ++i) pthread_join(workers_[count(i)], nullptr);
 }
-CREMA_INLINE void ThreadPool::Failure::guard(Call call, const void* body, std::int64_t i) noexcept {
+CREMA_INLINE_HOT void ThreadPool::Failure::guard(Call call, const void* body, std::int64_t i) noexcept {
   try {
     call(body, i);
   } catch (...) {

@@ -113,7 +113,7 @@ CREMA_INLINE void Cpu::deallocate(void* p, std::size_t bytes) noexcept {
   else
     std::free(p);
 }
-CREMA_INLINE std::byte* Cpu::scratch(std::size_t bytes) {
+CREMA_INLINE_HOT std::byte* Cpu::scratch(std::size_t bytes) {
   if (bytes > scratch_bytes_) {
     deallocate(scratch_, scratch_bytes_);
     scratch_ = nullptr, scratch_bytes_ = 0;

@@ -42,7 +42,7 @@ struct GradientPixels {
 
 template <class T>
 struct ConvolutionKernels {
-  static constexpr int max_rows = 14, max_a = 8, max_b = 6;
+  static constexpr int max_rows = 12, max_a = 6, max_b = 4;
   int rows = 1, pixels = 1;  // largest tile: output channels, pixels
   /// y[i] (+)= sum over runs of weight * input, from bias or, if `add`, on top of what is there. second:
   /// distance to pixel 1.
@@ -75,23 +75,21 @@ inline std::vector<int> near_equal(int n, int most) {
 struct ConvolutionPass {
   struct Tap {
     int k, in;
-  };  // weight index along an axis, input coordinate
-  struct Pair {
-    int x0, x1;
-  };  // output columns of a tile; x1 < 0: one pixel only
-  struct Tiles {
-    int first, count;
-  };                                          // runs
+  };                                          // weight index along an axis, input coordinate
   int channels = 0, outputs = 0, groups = 1;  // of what is read and written
   int in_width = 0, out_height = 0, out_width = 0;
   std::int64_t in_pixel = 0, out_pixel = 0;  // pitches in lines
   std::vector<int> rows;                     // output-channel tile heights within a group
-  std::vector<Pair> pairs;
-  std::vector<int> row_class, row_base;  // per output row: which lists, first input row
+  std::vector<int> columns;                  // of each tile's first pixel, in the output
+  std::vector<int> row_class, row_base;      // per output row: which lists, first input row
   std::vector<ConvolutionRun> runs;
-  std::vector<Tiles> tiles;  // [class][pair]
-  int step = 1;              // input columns between the two pixels of a tile
-  int taps = 1, pairs_at_once = 1, row_split = 1, tile_split = 1;
+  std::vector<int> first_run;  // [class][column], then the end
+  int apart = 0,
+      step = 1;  // output and input columns between the two pixels of a tile; apart 0: one pixel each
+  int taps = 1, columns_at_once = 1, row_split = 1, tile_split = 1;
+
+  /// The output column of a tile's second pixel, -1 where it has none.
+  int second(int column) const { return apart > 0 && column + apart < out_width ? column + apart : -1; }
 
   std::int64_t weight_rows() const { return static_cast<std::int64_t>(channels / groups) * taps; }
 };
@@ -114,10 +112,11 @@ inline std::vector<ConvolutionPass::Tap> taps_at(const WindowAxis& a, int at, bo
 }
 
 inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const std::vector<ConvolutionPass::Tap>& rows,
-                     int base_row, const ConvolutionPass::Pair& pair, bool backward) {
+                     int base_row, int column, bool backward) {
   using Tap = ConvolutionPass::Tap;
-  const std::vector<Tap> first = taps_at(ax, pair.x0, backward);
-  const std::vector<Tap> second = pair.x1 >= 0 ? taps_at(ax, pair.x1, backward) : std::vector<Tap>{};
+  const std::vector<Tap> first = taps_at(ax, column, backward);
+  const std::vector<Tap> second =
+      p.second(column) < 0 ? std::vector<Tap>{} : taps_at(ax, p.second(column), backward);
   const int per_tap = p.channels / p.groups;
   const bool merge = p.groups == 1 && p.in_pixel == p.channels;  // neighbouring taps are neighbouring lines
   const auto find = [](const std::vector<Tap>& v, int k) -> const Tap* {
@@ -127,30 +126,39 @@ inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const std::vector
   };
   const int begin = static_cast<int>(p.runs.size());
   for (const Tap& row : rows) {
-    int last_k = -2, last_column = -2;
+    int last_k = -2, last_in = -2;
     for (int k = 0; k < ax.kernel; ++k) {
       const Tap *a = find(first, k), *b = find(second, k);
       if (!a && !b) continue;
-      const int column = a ? a->in : b->in - p.step, kind = (a ? 1 : 0) | (b ? 2 : 0);
-      if (merge && last_k == k - 1 && last_column == column - 1 && p.runs.back().pixels == kind &&
+      const int in = a ? a->in : b->in - p.step, kind = (a ? 1 : 0) | (b ? 2 : 0);
+      if (merge && last_k == k - 1 && last_in == in - 1 && p.runs.back().pixels == kind &&
           static_cast<int>(p.runs.size()) > begin) {
         p.runs.back().length += per_tap;
       } else {
-        const std::int64_t pixel = static_cast<std::int64_t>(row.in - base_row) * p.in_width + column;
+        const std::int64_t pixel = static_cast<std::int64_t>(row.in - base_row) * p.in_width + in;
         p.runs.push_back({per_tap, kind, (row.k * ax.kernel + k) * per_tap, pixel * p.in_pixel * lanes});
       }
-      last_k = k, last_column = column;
+      last_k = k, last_in = in;
     }
     last_k = -2;
   }
 }
 
+/// Whether two rows of the output read the input in the same way, further down or up.
+inline bool same_taps(const std::vector<ConvolutionPass::Tap>& a,
+                      const std::vector<ConvolutionPass::Tap>& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i].k != b[i].k || a[i].in - a[0].in != b[i].in - b[0].in) return false;
+  return true;
+}
+
 }  // namespace detail
 
 /// Makes the lists of one pass for tiles of at most `rows` channels x `pixels` pixels.
-inline ConvolutionPass make_convolution_pass(const ConvolutionGeometry& g, bool backward,
-                                             std::int64_t in_pixel, std::int64_t out_pixel,
-                                             std::int64_t blocks, int rows, int pixels) {
+CREMA_COLD inline ConvolutionPass make_convolution_pass(const ConvolutionGeometry& g, bool backward,
+                                                        std::int64_t in_pixel, std::int64_t out_pixel,
+                                                        std::int64_t blocks, int rows, int pixels) {
   ConvolutionPass p;
   p.channels = backward ? g.outputs : g.channels, p.outputs = backward ? g.channels : g.outputs,
   p.groups = g.groups;
@@ -160,37 +168,37 @@ inline ConvolutionPass make_convolution_pass(const ConvolutionGeometry& g, bool 
   p.rows = near_equal(p.outputs / p.groups, rows);
   // Two pixels of a tile must be one constant distance apart in the input, with the same weights: neighbours
   // forward, pixels of equal phase backward.
-  const int apart = backward ? g.x.stride : 1;
+  const int phases = backward ? g.x.stride : 1;
+  p.apart = pixels == 2 ? phases : 0;
   p.step = backward ? 1 : g.x.stride;
-  for (int phase = 0; phase < apart; ++phase)
-    for (int x = phase; x < p.out_width; x += pixels * apart)
-      p.pairs.push_back({x, pixels == 2 && x + apart < p.out_width ? x + apart : -1});
+  for (int phase = 0; phase < phases; ++phase)
+    for (int x = phase; x < p.out_width; x += pixels * phases) p.columns.push_back(x);
 
-  std::vector<std::vector<std::pair<int, int>>> classes;
+  std::vector<int> classes;  // an output row of each
   for (int y = 0; y < p.out_height; ++y) {
     const auto taps = detail::taps_at(g.y, y, backward);
     const int base = taps.empty() ? 0 : taps.front().in;
-    std::vector<std::pair<int, int>> key;
-    for (const auto& t : taps) key.push_back({t.k, t.in - base});
-    const auto known = std::find(classes.begin(), classes.end(), key);
-    p.row_class.push_back(static_cast<int>(known - classes.begin()));
+    std::size_t known = 0;
+    while (known < classes.size() && !detail::same_taps(taps, detail::taps_at(g.y, classes[known], backward)))
+      ++known;
+    p.row_class.push_back(static_cast<int>(known));
     p.row_base.push_back(base);
-    if (known != classes.end()) continue;
-    classes.push_back(key);
-    for (const auto& pair : p.pairs) {
-      const int first = static_cast<int>(p.runs.size());
-      detail::add_runs(p, g.x, taps, base, pair, backward);
-      p.tiles.push_back({first, static_cast<int>(p.runs.size()) - first});
+    if (known < classes.size()) continue;
+    classes.push_back(y);
+    for (const int column : p.columns) {
+      p.first_run.push_back(static_cast<int>(p.runs.size()));
+      detail::add_runs(p, g.x, taps, base, column, backward);
     }
   }
-  // The inputs of a stretch of pairs stay in a part of L2 while all output channels pass over them.
+  p.first_run.push_back(static_cast<int>(p.runs.size()));
+  // The inputs of a stretch of tiles stay in a part of L2 while all output channels pass over them.
   constexpr std::int64_t window = 192 * 1024;
-  const std::int64_t per_pair =
+  const std::int64_t per_tile =
       static_cast<std::int64_t>(g.y.kernel) * pixels * p.step * (p.channels / p.groups) * lanes * 4;
-  const int n = static_cast<int>(p.pairs.size());
+  const int n = static_cast<int>(p.columns.size());
   const int most = static_cast<int>(
-      std::clamp<std::int64_t>(window / std::max<std::int64_t>(per_pair, 1), 2, std::max(n, 2)));
-  p.pairs_at_once = near_equal(n, most).front();
+      std::clamp<std::int64_t>(window / std::max<std::int64_t>(per_tile, 1), 2, std::max(n, 2)));
+  p.columns_at_once = near_equal(n, most).front();
   // About 32 chunks for each block of images: rows first, then output channels.
   const std::int64_t units = blocks * p.out_height;
   p.row_split = static_cast<int>(std::clamp<std::int64_t>(units / 64, 1, p.out_height));
@@ -223,7 +231,8 @@ struct CpuConvolutionPlan {
   Order order = Order::canonical;
   ConvolutionPass forward, backward;
   std::vector<int> gradient_rows;  // weight gradient: where its tile rows begin, and the last one ends
-  std::vector<std::vector<GradientColumn>> gradient_columns;
+  std::vector<GradientColumn> gradient_columns;
+  std::vector<int> gradient_sets;  // where sets of columns begin, and the last one ends
   std::vector<GradientTask> gradient_tasks;
   int gradient_columns_at_once = 1, gradient_rows_at_once = 1;  // of output pixels
   Buffer<T, Cpu> packed, packed_backward;                       // weights in the kernels' order

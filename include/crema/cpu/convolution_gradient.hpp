@@ -14,7 +14,7 @@ namespace detail {
 /// The tiling of a weight gradient: the pair of tile sides
 /// that the kernels have with the least work, loads counted.
 template <class T>
-std::pair<int, int> gradient_tile(int outputs, int inputs, const ConvolutionKernels<T>& k) {
+CREMA_COLD std::pair<int, int> gradient_tile(int outputs, int inputs, const ConvolutionKernels<T>& k) {
   std::pair<int, int> best{1, 1};
   double least = 1e300;
   for (int b = 1; b <= std::min(k.max_b, inputs); ++b)
@@ -39,15 +39,12 @@ inline std::pair<int, int> inside(const WindowAxis& a, int k) {
 /// Tasks as large as cache and stack allow, so that data is read few times, but some for every thread. How they are
 /// cut changes no sum.
 template <class T>
-void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
-  const auto& sets = p.gradient_columns;
-  const auto set = [&](int i) -> const std::vector<GradientColumn>& {
-    return sets[static_cast<std::size_t>(i)];
-  };
-  const int n = static_cast<int>(sets.size()), rows = static_cast<int>(p.gradient_rows.size()) - 1,
-            kernel = p.geometry.y.kernel;
+CREMA_COLD void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
+  const auto set = [&](int i) { return p.gradient_sets[static_cast<std::size_t>(i)]; };
+  const int n = static_cast<int>(p.gradient_sets.size()) - 1,
+            rows = static_cast<int>(p.gradient_rows.size()) - 1, kernel = p.geometry.y.kernel;
   int columns = 1;
-  for (int i = 0; i < n; ++i) columns = std::max(columns, static_cast<int>(set(i).size()));
+  for (int i = 0; i < n; ++i) columns = std::max(columns, set(i + 1) - set(i));
   p.gradient_columns_at_once = near_equal(p.geometry.x.out, gradient_pixels).front();
   p.gradient_rows_at_once = std::max(gradient_pixels / p.gradient_columns_at_once, 1);
   const auto plan = [&](int most_rows, int most_ky) {
@@ -55,8 +52,8 @@ void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
     for (int from = 0, to = 0; from < n; from = to) {
       int tiles = 0, lines = 0;
       for (; to < n; ++to) {
-        const int t = tiles + static_cast<int>(set(to).size()) * most_ky,
-                  l = lines + set(to).front().count * gradient_pixels;
+        const int t = tiles + (set(to + 1) - set(to)) * most_ky,
+                  l = lines + p.gradient_columns[static_cast<std::size_t>(set(to))].count * gradient_pixels;
         if (to > from && (t > max_gradient_tiles || l > max_gradient_lines)) break;
         tiles = t, lines = l;
       }
@@ -78,18 +75,9 @@ void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
   }
 }
 
-/// A long set as several of them: the sums of one set and kernel row must have room.
-inline void add_set(std::vector<std::vector<GradientColumn>>& sets,
-                    const std::vector<GradientColumn>& columns) {
-  constexpr std::size_t most = 64;
-  for (std::size_t i = 0; i < columns.size(); i += most)
-    sets.emplace_back(columns.begin() + static_cast<std::ptrdiff_t>(i),
-                      columns.begin() + static_cast<std::ptrdiff_t>(std::min(i + most, columns.size())));
-}
-
 template <class T>
-void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const ConvolutionKernels<T>& k,
-                          int threads) {
+CREMA_COLD void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel,
+                                     const ConvolutionKernels<T>& k, int threads) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels();
   const bool merge =
@@ -99,7 +87,13 @@ void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const 
     for (const int n : near_equal(g.group_outputs(), most))
       p.gradient_rows.push_back(p.gradient_rows.back() + n);
   };
-  const auto singles = [&](int first, int count, int skip_lo, int skip_hi, std::vector<GradientColumn>& out) {
+  auto& out = p.gradient_columns;
+  p.gradient_sets = {0};
+  const auto end_set = [&] {  // a long one as several: the sums of one set and kernel row must have room
+    for (int at = p.gradient_sets.back(), end = static_cast<int>(out.size()); at < end;)
+      p.gradient_sets.push_back(at = std::min(at + 64, end));
+  };
+  const auto singles = [&](int first, int count, int skip_lo, int skip_hi) {
     for (int t = 0; t < g.x.kernel; ++t) {
       const auto [lo, hi] = inside(g.x, t);
       const GradientColumn c{t, first, count, lo, hi, false};
@@ -119,21 +113,15 @@ void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const 
     int first = 0;
     if (lo < hi)
       for (const int n : near_equal(lines, b))
-        p.gradient_columns.push_back({{0, first, n, lo, hi, true}}), first += n;
-    std::vector<GradientColumn> edges;
+        out.push_back({0, first, n, lo, hi, true}), end_set(), first += n;
     first = 0;
-    for (const int n : near_equal(channels, b)) singles(first, n, lo, hi, edges), first += n;
-    add_set(p.gradient_columns, edges);
+    for (const int n : near_equal(channels, b)) singles(first, n, lo, hi), first += n;
+    end_set();
   } else {
     const auto [a, b] = gradient_tile(g.group_outputs(), channels, k);
     set_rows(a);
     int first = 0;
-    for (const int n : near_equal(channels, b)) {
-      std::vector<GradientColumn> columns;
-      singles(first, n, 0, 0, columns);
-      add_set(p.gradient_columns, columns);
-      first += n;
-    }
+    for (const int n : near_equal(channels, b)) singles(first, n, 0, 0), end_set(), first += n;
   }
   plan_gradient_tasks(p, threads);
 }
@@ -143,7 +131,9 @@ template <class T, class F>
 void for_each_tile(const CpuConvolutionPlan<T>& p, const GradientTask& t, const F& f) {
   for (int i = t.set0; i < t.set1; ++i)
     for (int ky = t.ky0; ky < t.ky1; ++ky)
-      for (const GradientColumn& c : p.gradient_columns[static_cast<std::size_t>(i)]) f(c, ky);
+      for (int c = p.gradient_sets[static_cast<std::size_t>(i)];
+           c < p.gradient_sets[static_cast<std::size_t>(i + 1)]; ++c)
+        f(p.gradient_columns[static_cast<std::size_t>(c)], ky);
 }
 
 /// The output pixels that one call sums: rows [y0, y1) x columns [x0, x1).

@@ -44,7 +44,7 @@ void run_pass(Cpu& b, const ConvolutionPass& p, const T* weights, const T* bias,
   const auto& k = b.kernels<ConvolutionKernels<T>>();
   const std::int64_t row_chunks = (p.out_height + p.row_split - 1) / p.row_split, n = blocks(x.shape);
   const int per_group = p.outputs / p.groups, tiles = static_cast<int>(p.rows.size());
-  const auto pairs = static_cast<int>(p.pairs.size());
+  const auto columns = static_cast<int>(p.columns.size());
   const std::ptrdiff_t second = p.step * p.in_pixel * lanes;
   b.parallel(n * row_chunks * p.tile_split, [&](std::int64_t chunk) {
     const std::int64_t block = chunk / (row_chunks * p.tile_split), part = chunk % p.tile_split;
@@ -60,22 +60,23 @@ void run_pass(Cpu& b, const ConvolutionPass& p, const T* weights, const T* bias,
                     std::int64_t{p.row_base[static_cast<std::size_t>(row)]} * p.in_width * p.in_pixel) *
                        lanes;
       T* out = y.data + (block * y.layout.block + std::int64_t{row} * p.out_width * p.out_pixel) * lanes;
-      const ConvolutionPass::Tiles* lists =
-          &p.tiles[static_cast<std::size_t>(p.row_class[static_cast<std::size_t>(row)]) * p.pairs.size()];
-      for (int from = 0; from < pairs; from += p.pairs_at_once)
+      const int* const first_run =
+          &p.first_run[static_cast<std::size_t>(p.row_class[static_cast<std::size_t>(row)]) *
+                       p.columns.size()];
+      for (int from = 0; from < columns; from += p.columns_at_once)
         for (int g = 0; g < p.groups; ++g) {
           const T* w = weights + (std::int64_t{g} * per_group + before) * p.weight_rows();
           int channel = g * per_group + before;
           for (int t = t0; t < t1; ++t) {
             const int m = p.rows[static_cast<std::size_t>(t)];
             const auto tile = k.tile[static_cast<std::size_t>(m)];
-            for (int q = from; q < std::min(from + p.pairs_at_once, pairs); ++q) {
-              const auto& pair = p.pairs[static_cast<std::size_t>(q)];
-              tile(p.runs.data() + lists[q].first, lists[q].count, w,
+            for (int q = from; q < std::min(from + p.columns_at_once, columns); ++q) {
+              const int x0 = p.columns[static_cast<std::size_t>(q)], x1 = p.second(x0);
+              tile(p.runs.data() + first_run[q], first_run[q + 1] - first_run[q], w,
                    in + std::int64_t{g} * (p.channels / p.groups) * lanes, second,
                    t == t0 ? k.pixels * second : 0, bias ? bias + channel : nullptr,
-                   out + (pair.x0 * p.out_pixel + channel) * lanes,
-                   pair.x1 < 0 ? nullptr : out + (pair.x1 * p.out_pixel + channel) * lanes, add);
+                   out + (x0 * p.out_pixel + channel) * lanes,
+                   x1 < 0 ? nullptr : out + (x1 * p.out_pixel + channel) * lanes, add);
             }
             w += m * p.weight_rows(), channel += m;
           }
@@ -89,8 +90,8 @@ void run_pass(Cpu& b, const ConvolutionPass& p, const T* weights, const T* bias,
 /// Lists and packed-weight memory for bottoms and tops of these slots. Weights are packed again when their
 /// version changes.
 template <class T>
-CpuConvolutionPlan<T> make_convolution_plan(Cpu& b, const ConvolutionGeometry& g, const Layout& x,
-                                            const Layout& y, std::int64_t capacity) {
+CREMA_COLD CpuConvolutionPlan<T> make_convolution_plan(Cpu& b, const ConvolutionGeometry& g, const Layout& x,
+                                                       const Layout& y, std::int64_t capacity) {
   const auto& k = b.kernels<ConvolutionKernels<T>>();
   CpuConvolutionPlan<T> p;
   p.geometry = g, p.order = x.order;

@@ -38,9 +38,9 @@ void sgd_update(Cpu& cpu, std::span<T> param, std::span<const std::type_identity
 namespace detail {
 
 /// The sum of n numbers as a balanced tree.
-CREMA_INLINE double tree_sum(const double* x, std::int64_t n);
+CREMA_INLINE_HOT double tree_sum(const double* x, std::int64_t n);
 #if CREMA_BODIES
-CREMA_INLINE double tree_sum(const double* x, std::int64_t n) {
+CREMA_INLINE_HOT double tree_sum(const double* x, std::int64_t n) {
   if (n <= 0) return 0;
   if (n == 1) return x[0];
   return tree_sum(x, n / 2) + tree_sum(x + n / 2, n - n / 2);

@@ -17,7 +17,7 @@ class Accuracy final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Accuracy";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 2, 2);
     check_tops(spec, 1, 2);
     const auto o = read_options<AccuracyOptions>(spec);
@@ -39,7 +39,7 @@ class Accuracy final : public Layer<T, B> {
 
   explicit Accuracy(const LayerSpec& spec) : options_(read_options<AccuracyOptions>(spec)) {}
 
-  Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot>) override {
+  CREMA_COLD Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot>) override {
     const std::int64_t classes = bottom[0].shape[options_.axis];
     return {.scratchpad = static_cast<std::size_t>(2 * classes) * sizeof(double)};
   }

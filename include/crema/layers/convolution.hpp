@@ -77,7 +77,7 @@ class Convolution final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Convolution";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1024);
     check_tops(spec, bottom.size(), bottom.size());
     const auto o = read_options<ConvolutionOptions>(spec);
@@ -100,7 +100,7 @@ class Convolution final : public Layer<T, B> {
 
   explicit Convolution(const LayerSpec& spec) : options_(read_options<ConvolutionOptions>(spec)) {}
 
-  Needs prepare(B& b, std::span<const Slot> bottom, std::span<const Slot> top) override {
+  CREMA_COLD Needs prepare(B& b, std::span<const Slot> bottom, std::span<const Slot> top) override {
     plans_.clear();
     Needs needs;
     for (std::size_t i = 0; i < bottom.size(); ++i) {

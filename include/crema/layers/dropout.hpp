@@ -18,7 +18,7 @@ class Dropout final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Dropout";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1);
     check_tops(spec, 1, 1);
     const float ratio = read_options<DropoutOptions>(spec).dropout_ratio;

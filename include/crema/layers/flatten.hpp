@@ -15,7 +15,7 @@ class Flatten final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Flatten";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1);
     check_tops(spec, 1, 1);
     const auto o = read_options<FlattenOptions>(spec);
@@ -25,7 +25,7 @@ class Flatten final : public Layer<T, B> {
       throw SpecError(cat("end_axis ", o.end_axis, " lies before axis ", o.axis, " of shape ", s));
     std::vector<std::int64_t> extents(s.extents().begin(), s.extents().begin() + first);
     extents.push_back(s.count(first, last + 1));
-    extents.insert(extents.end(), s.extents().begin() + last + 1, s.extents().end());
+    for (int a = last + 1; a < s.rank(); ++a) extents.push_back(s[a]);
     return {.top = {{.shape = Shape(extents), .in_place_of = 0}},
             .backward_reads = Reads::none,
             .axis0_is_batch = first > 0 || last == 0};

@@ -16,7 +16,7 @@ class InnerProduct final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "InnerProduct";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1);
     check_tops(spec, 1, 1);
     const auto o = read_options<InnerProductOptions>(spec);
@@ -42,7 +42,7 @@ class InnerProduct final : public Layer<T, B> {
 
   explicit InnerProduct(const LayerSpec& spec) : options_(read_options<InnerProductOptions>(spec)) {}
 
-  Needs prepare(B& b, std::span<const Slot> bottom, std::span<const Slot>) override {
+  CREMA_COLD Needs prepare(B& b, std::span<const Slot> bottom, std::span<const Slot>) override {
     const auto n = inner_product_scratch(b, bottom[0].shape, options_.num_output, bottom[0].layout);
     return {.scratchpad = static_cast<std::size_t>(n + 32) * sizeof(T)};
   }

@@ -16,7 +16,7 @@ class Input final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Input";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 0, 0);
     check_tops(spec, 1, spec.top.size());
     const auto shapes = read_options<InputOptions>(spec).shape;

@@ -17,7 +17,7 @@ class Lrn final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "LRN";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1);
     check_tops(spec, 1, 1);
     const auto o = read_options<LrnOptions>(spec);
@@ -38,7 +38,7 @@ class Lrn final : public Layer<T, B> {
     setting_.alpha = o.alpha, setting_.beta = o.beta, setting_.k = o.k;
   }
 
-  Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot>) override {
+  CREMA_COLD Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot>) override {
     const auto bytes = static_cast<std::size_t>(storage_size(bottom[0].shape, bottom[0].layout)) * sizeof(T);
     return {.workspace = bytes, .scratchpad = bytes};
   }

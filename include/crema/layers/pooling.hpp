@@ -58,7 +58,7 @@ class Pooling final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Pooling";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1);
     const auto o = read_options<PoolingOptions>(spec);
     check_tops(spec, 1, o.pool == PoolMethod::max ? 2 : 1);
@@ -74,7 +74,7 @@ class Pooling final : public Layer<T, B> {
 
   explicit Pooling(const LayerSpec& spec) : options_(read_options<PoolingOptions>(spec)) {}
 
-  Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot> top) override {
+  CREMA_COLD Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot> top) override {
     geometry_ = pooling_geometry(options_, bottom[0].shape);
     small_ = geometry_.y.kernel * geometry_.x.kernel <= 256;
     if (options_.pool != PoolMethod::max) return {};

@@ -13,7 +13,7 @@ class Softmax final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Softmax";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1);
     check_tops(spec, 1, 1);
     const int axis = bottom[0].canonical_axis(read_options<SoftmaxOptions>(spec).axis);

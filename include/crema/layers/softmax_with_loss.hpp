@@ -19,7 +19,7 @@ class SoftmaxWithLoss final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "SoftmaxWithLoss";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 2, 2);
     check_tops(spec, 0, 2);
     const int axis = bottom[0].canonical_axis(read_options<SoftmaxOptions>(spec).axis);
@@ -44,7 +44,7 @@ class SoftmaxWithLoss final : public Layer<T, B> {
         options_.normalize.value_or(true) ? Normalization::valid : Normalization::batch_size);
   }
 
-  Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot>) override {
+  CREMA_COLD Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot>) override {
     return {.workspace =
                 static_cast<std::size_t>(storage_size(bottom[0].shape, bottom[0].layout)) * sizeof(T)};
   }

@@ -16,7 +16,7 @@ class Split final : public Layer<T, B> {
  public:
   static constexpr std::string_view type = "Split";
 
-  static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
+  CREMA_COLD static Plan plan(const LayerSpec& spec, std::span<const Shape> bottom) {
     check_bottoms(spec, bottom.size(), 1, 1);
     check_tops(spec, 1, spec.top.size());
     Plan p;

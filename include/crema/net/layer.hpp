@@ -127,7 +127,9 @@ struct LayerKind {
 template <class T, class B, class L>
 LayerKind<T, B> layer_kind() {
   return {L::type, &L::plan,
-          [](const LayerSpec& spec) -> std::unique_ptr<Layer<T, B>> { return std::make_unique<L>(spec); }};
+          [](const LayerSpec& spec) {  // make_unique<L> would be one more class to compile for each L
+            return std::unique_ptr<Layer<T, B>>(new L(spec));
+          }};
 }
 
 }  // namespace crema

@@ -22,9 +22,9 @@ inline int current_step(const SolverSpec& s, std::int64_t i) {
 }
 
 /// The rate of iteration i (from 0). Throws SpecError for an unknown policy or one whose options are missing.
-CREMA_INLINE double learning_rate(const SolverSpec& s, std::int64_t i);
+CREMA_INLINE_HOT double learning_rate(const SolverSpec& s, std::int64_t i);
 #if CREMA_BODIES
-CREMA_INLINE double learning_rate(const SolverSpec& s, std::int64_t i) {
+CREMA_INLINE_HOT double learning_rate(const SolverSpec& s, std::int64_t i) {
   const double base = s.base_lr, gamma = s.gamma, at = static_cast<double>(i);
   const std::string& p = s.lr_policy;
   if (p == "fixed") return base;

@@ -116,7 +116,7 @@ inline constexpr OptionsName options_name<CosDataOptions> = {10010, "cos_data_pa
 ///   }
 ///   NetSpec net = parse_net(text, file, {.layer_fields = {layer_field<HardSigmoidOptions>()}});
 template <class O>
-const SchemaField& layer_field() {
+CREMA_COLD const SchemaField& layer_field() {
   constexpr detail::OptionsName name = detail::options_name<O>;
   static_assert(name.number > 0, "no message of Caffe's layers: specialise layer_field for it");
   static const SchemaField f = options_field(name.number, name.field, schema<O>());
@@ -195,7 +195,7 @@ CREMA_INLINE void replace_options(LayerSpec& spec, const SchemaField& row, Messa
 /// A layer's options of one kind; defaults where the spec has none. Several messages of one kind merge, as in
 /// protobuf. Throws SpecError for a user's options that were read as an unknown field.
 template <class O>
-O read_options(const LayerSpec& spec) {
+CREMA_COLD O read_options(const LayerSpec& spec) {
   const SchemaField& row = layer_field<O>();
   O o;
   for (const Field& f : spec.options.fields)

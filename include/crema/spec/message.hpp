@@ -61,7 +61,7 @@ CREMA_INLINE bool operator==(const Field& a, const Field& b) {
          a.name == b.name && a.message == b.message;
 }
 CREMA_INLINE bool operator==(const Message& a, const Message& b) { return a.fields == b.fields; }
-CREMA_INLINE const Field* Message::find(int number) const {
+CREMA_INLINE_HOT const Field* Message::find(int number) const {
   for (std::size_t i = fields.size(); i-- > 0;)
     if (fields[i].number == number) return &fields[i];
   return nullptr;

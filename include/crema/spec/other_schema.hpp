@@ -77,21 +77,20 @@ CREMA_INLINE std::string_view word(std::string_view& text) {
   return w;
 }
 
-/// The values of "enum{A=0,B=1}".
-CREMA_INLINE std::vector<EnumName> enum_list(std::string_view text) {
-  std::vector<EnumName> names;
+/// The values of "enum{A=0,B=1}", put into `enums`, which has room for them.
+CREMA_INLINE std::span<const EnumName> enum_list(std::string_view text, std::vector<EnumName>& enums) {
+  const std::size_t first = enums.size();
   text = text.substr(5, text.size() - 6);
   while (!text.empty()) {
     const std::string_view one = text.substr(0, text.find(','));
     text.remove_prefix(std::min(one.size() + 1, text.size()));
-    names.push_back({one.substr(0, one.find('=')), one.back() - '0'});
+    enums.push_back({one.substr(0, one.find('=')), one.back() - '0'});
   }
-  return names;
+  return {enums.data() + first, enums.size() - first};
 }
 
 /// One table out of its line. `enums` keeps the names that the table points to.
-CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text,
-                                 std::vector<std::vector<EnumName>>& enums) {
+CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text, std::vector<EnumName>& enums) {
   constexpr std::pair<std::string_view, Kind> kinds[] = {{"bool", Kind::boolean},
                                                          {"uint32", Kind::uint32},
                                                          {"int32", Kind::int32},
@@ -108,16 +107,19 @@ CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text,
       if (type == kind_name) f.kind = kind;
     if (type == "FillerParameter") f.kind = Kind::message, f.message = &schema<FillerSpec>();
     if (type == "BlobShape") f.kind = Kind::message, f.message = &schema<BlobShape>();
-    if (type.starts_with("enum"))
-      f.kind = Kind::enumeration, enums.push_back(enum_list(type)), f.names = enums.back();
+    if (type.starts_with("enum")) f.kind = Kind::enumeration, f.names = enum_list(type, enums);
     s.fields.push_back(f);
   }
   return s;
 }
 
 CREMA_INLINE const std::vector<Schema>& other_schemas() {
-  static std::vector<std::vector<EnumName>> enums;
+  static std::vector<EnumName> enums;
   static const std::vector<Schema> all = [] {
+    std::size_t names = 0;
+    for (const OtherLayer& o : other_layers)
+      for (const char c : o.fields) names += c == '=';
+    enums.reserve(names);
     std::vector<Schema> v;
     for (const OtherLayer& o : other_layers) v.push_back(parse_schema(o.message, o.fields, enums));
     return v;

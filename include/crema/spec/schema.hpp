@@ -87,9 +87,9 @@ inline bool is_array(const SchemaField& row) {
 inline std::size_t element_size(const SchemaField& row) { return row.kind == Kind::real ? 4 : 8; }
 
 /// Fills a struct from a message; what the table does not know goes to `other`, if there is one.
-CREMA_INLINE void assign(void* object, const Schema& s, const Message& m, Message* other = nullptr);
+CREMA_INLINE_HOT void assign(void* object, const Schema& s, const Message& m, Message* other = nullptr);
 #if CREMA_BODIES
-CREMA_INLINE void assign(void* object, const Schema& s, const Message& m, Message* other) {
+CREMA_INLINE_HOT void assign(void* object, const Schema& s, const Message& m, Message* other) {
   for (const Field& f : m.fields) {
     const SchemaField* row = f.form <= Field::Form::message ? s.find(f.number) : nullptr;
     if (row && row->set)
@@ -100,9 +100,9 @@ CREMA_INLINE void assign(void* object, const Schema& s, const Message& m, Messag
 }
 #endif
 /// The message of a struct, and behind it what its table does not know.
-CREMA_INLINE Message collect(const void* object, const Schema& s, const Message* other = nullptr);
+CREMA_INLINE_HOT Message collect(const void* object, const Schema& s, const Message* other = nullptr);
 #if CREMA_BODIES
-CREMA_INLINE Message collect(const void* object, const Schema& s, const Message* other) {
+CREMA_INLINE_HOT Message collect(const void* object, const Schema& s, const Message* other) {
   Message out = {};
   for (const SchemaField& row : s.fields)
     if (row.get)

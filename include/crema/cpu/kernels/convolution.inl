@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution: kernels, included once per instruction set. A line is 16 images, V<T>::line registers.
 
-/// Largest tile: output channels x pixels. Accumulators, the input's registers and one weight fit the
-/// register file.
+/// Largest tile: output channels x pixels. Accumulators, the input's registers and one weight fit the register file;
+/// AVX-512 could hold two more rows, which were no faster: 16 loads for 28 products, not 14 for 24.
 template <class T>
 inline constexpr int tile_pixels = registers == 32 && V<T>::line == 1 ? 2 : 1;
 template <class T>
-inline constexpr int tile_rows = registers == 32   ? 28 / (V<T>::line * tile_pixels<T>)
+inline constexpr int tile_rows = registers == 32   ? 24 / (V<T>::line * tile_pixels<T>)
                                  : V<T>::line == 2 ? 6
                                  : V<T>::line == 4 ? 2
                                                    : 1;
@@ -192,13 +192,11 @@ constexpr void add_tiles(ConvolutionKernels<T>& k, std::integer_sequence<int, M.
   ((k.tile[M + 1] = &convolution_tile<T, M + 1>), ...);
 }
 
-/// Tiles of a weight gradient: A x B sums, B lines of the input and one of dy are in registers, and a product where it
-/// is no part of an addition; one more is left to the compiler. The baseline, which few will run, has the small ones.
+/// Tiles of a weight gradient: A x B sums, B lines of the input, one of dy and, without FMA, a product are in
+/// registers. More sums were no faster. The baseline, which few will run, has the small ones.
 template <class T, int A, int B>
 constexpr void add_dot(ConvolutionKernels<T>& k) {
-  constexpr int used = A * B + B + 1 + (register_bytes == 16);
-  constexpr int most = register_bytes == 16 ? 4 : 6;
-  if constexpr (used < registers && (registers == 32 || (A <= most && B <= most / 2)))
+  if constexpr (B <= registers / 8 && (A <= 4 || register_bytes > 16))
     k.dot[A][B] = &weight_gradient_dot<T, A, B>;
 }
 template <class T, int... I>

@@ -42,8 +42,7 @@ inline CREMA_ALWAYS_INLINE void philox_lanes(PhiloxWords (&c)[4], const Key& key
 
 /// word[w][i]: word w of the counter {group[i], sample[i], iteration, part}, for 16 lanes. Ten rounds, compiled once.
 [[gnu::noinline]] inline void dropout_words(const DropoutMask& mask, const std::uint32_t (&group)[16],
-                                            const std::uint32_t (&sample)[16],
-                                            std::uint32_t (&word)[4][16]) {
+                                            const std::uint32_t (&sample)[16], std::uint32_t (&word)[4][16]) {
   constexpr int n = V<float>::n;
   for (int i = 0; i < 16; i += n) {
     PhiloxWords c[4] = {*reinterpret_cast<const PhiloxWords*>(group + i),

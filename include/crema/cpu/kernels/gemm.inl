@@ -74,19 +74,16 @@ void gemm_pack_columns(const GemmPanels<T>& p, std::int64_t i) {  // contiguous 
     for (int r = 0; r < n; ++r)
       row[r] = p.from.data + p.k + std::min(first + j + r, p.from.count - 1) * p.from.across;
     T* const to = p.to + gemm_panel_offset(p.split, i, p.depth) + j;
-    const auto block = [&](std::int64_t k) CREMA_ALWAYS_INLINE {
+    for (std::int64_t next = 0; p.depth >= n && next < p.depth; next += n) {
+      const std::int64_t k = std::min(next, p.depth - n);
       vec<T> v[n];
 #pragma GCC unroll 16
       for (int r = 0; r < n; ++r) v[r] = loadu(row[r] + k);
       transpose(v);
 #pragma GCC unroll 16
       for (int r = 0; r < n; ++r) storeu(to + (k + r) * width, v[r]);
-    };
-    for (std::int64_t k = 0; k + n <= p.depth; k += n) block(k);
-    if (p.depth >= n) {
-      if (p.depth % n != 0) block(p.depth - n);
-      continue;
     }
+    if (p.depth >= n) continue;
     for (std::int64_t k = 0; k < p.depth; ++k) {
       vec<T> v{};
       for (int r = 0; r < n; ++r) v[r] = row[r][k];

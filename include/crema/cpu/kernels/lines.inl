@@ -19,7 +19,6 @@ template <class T, class F, class... X>
 void run_lines(std::int64_t n, const F& body, T* y, const X*... x) {
   constexpr int step = V<T>::n;
   std::int64_t i = 0;
-#pragma GCC unroll 4
   for (; i + step <= n; i += step) {
     vec<T> v = loadu(y + i);
     body(v, loadu(x + i)...);

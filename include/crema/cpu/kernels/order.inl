@@ -34,9 +34,8 @@ struct LineCursor {
         channel(run.first / run.pixels),
         line(pixel * pitch + channel) {}
   CREMA_ALWAYS_INLINE void next(P (&at)[16]) {
-#pragma GCC unroll 16
-    for (int j = 0; j < 16; ++j) {
-      at[j] = native + line * 16;
+    for (P& p : at) {
+      p = native + line * 16;
       line += pitch;
       if (++pixel == pixels) pixel = 0, line = ++channel;
     }

@@ -5,7 +5,6 @@
 //   vec<T>   V<T>::n lanes of T          ivec<T>  the same lanes as integers: masks, indices, bits
 //   load loadu store storeu set          aligned and unaligned access, broadcast
 //   vmax vmin select sum exp log sqrt rsqrt
-//   transpose16(rows, out)               a 16 x 16 block, through registers
 
 template <class T>
 struct V;
@@ -212,21 +211,4 @@ inline CREMA_ALWAYS_INLINE void transpose(X (&r)[N]) {
     }
   }
   swap_groups<q>(r);
-}
-
-/// out[j * out_stride + i] = in[i * in_stride + j] for i, j in 0..15; no alignment asked, in and out apart.
-template <class T>
-inline CREMA_ALWAYS_INLINE void transpose16(const T* in, std::ptrdiff_t in_stride, T* out,
-                                            std::ptrdiff_t out_stride) {
-  constexpr int n = V<T>::n;
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += n)
-    for (int j = 0; j < 16; j += n) {
-      vec<T> r[n];
-#pragma GCC unroll 16
-      for (int k = 0; k < n; ++k) r[k] = loadu(in + (i + k) * in_stride + j);
-      transpose(r);
-#pragma GCC unroll 16
-      for (int k = 0; k < n; ++k) storeu(out + (j + k) * out_stride + i, r[k]);
-    }
 }
