@@ -86,7 +86,7 @@ class Profile {
     feed_.reserve(1024);
     gradient_at_.resize(bench.net.plan().segments.size());
     std::size_t end = bench.net.parameters()->values().size();  // as parallel/synchronous.hpp
-    const auto segments = bench.net.parameters()->segments();
+    const auto& segments = bench.net.parameters()->segments();
     for (std::size_t i = segments.size(); i-- > 0;)
       if (i == 0 || (end - segments[i].offset) * sizeof(float) >= bucket)
         buckets_.push_back({segments[i].offset, end - segments[i].offset}), end = segments[i].offset;

@@ -7,8 +7,9 @@
 PYTHON has torch (default: the one that runs this). First 8 losses from the same weights and data side by side, dropout off.
 Then two rounds of N steps in each of PyTorch's modes choose the fastest, and PAIRS times the fastest of N steps here and
 there follow in turn; N is 30, or 5 for CaffeNet. Ratio: PyTorch's milliseconds / crema's, median (least to most). Share: of
-the machine's own multiply-add ceiling, by the same threads, measured before and after. Foreign: the part of the
-processors' time that other programs, or other guests of the host, took meanwhile; above 3 % a row is not to be trusted.
+the machine's own multiply-add ceiling, by the same threads, measured before each pair, because a host may run both processors
+of a guest on one core for a while. Foreign: the part of the processors' time that other programs, or other guests of the host,
+took meanwhile; above 3 % a row is not to be trusted.
 """
 import argparse, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -75,15 +76,14 @@ def row(a, net, threads, folder):
             p.end()
     print(f"{net}, {threads} threads: PyTorch {', '.join(f'{m} {t:.2f} ms' for m, t in first.items())}", file=sys.stderr)
     own.ask("steps", n)
-    ceiling = own.ask("ceiling", 50)[0]
     foreign = Foreign(own, peers[best])
-    pairs = [(own.ask("steps", n)[0], peers[best].ask("steps", n)[0]) for _ in range(a.pairs)]
+    turns = [(own.ask("ceiling", 50)[0], own.ask("steps", n)[0], peers[best].ask("steps", n)[0]) for _ in range(a.pairs)]
     foreign_share = foreign.share()
-    ceiling = max(ceiling, own.ask("ceiling", 50)[0])
     own.end(), peers[best].end()
-    ratios = [p / o for o, p in pairs]
-    share = statistics.median(flops / (o * 1e-3) / (ceiling * 1e9) for o, _ in pairs)
-    print(f"| {net} | {threads} | {min(o for o, _ in pairs):.2f} | {min(p for _, p in pairs):.2f} ({best}) "
+    ratios = [p / o for _, o, p in turns]
+    share = statistics.median(flops / (o * 1e-3) / (c * 1e9) for c, o, _ in turns)
+    ceiling = max(c for c, _, _ in turns)
+    print(f"| {net} | {threads} | {min(o for _, o, _ in turns):.2f} | {min(p for _, _, p in turns):.2f} ({best}) "
           f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
           f"| {100 * share:.0f} % of {ceiling:.0f} GFLOP/s, {isa} | {100 * foreign_share:.0f} % |", flush=True)
 

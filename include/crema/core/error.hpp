@@ -34,7 +34,10 @@ class Error : public std::exception {
 
 #if CREMA_BODIES
 CREMA_INLINE Error::Error(std::string message) : message_(std::move(message)), what_(message_) {}
-CREMA_INLINE void Error::add_context(const std::string& frame) { what_ += "\n  in " + frame; }
+CREMA_INLINE void Error::add_context(const std::string& frame) {
+  what_ += "\n  in ";
+  what_ += frame;
+}
 #endif
 
 /// Two shapes that do not fit each other, or a shape that overflows.

@@ -25,9 +25,14 @@ CREMA_INLINE std::size_t place(std::vector<MemoryPiece>& pieces);
 #if CREMA_BODIES
 CREMA_INLINE std::size_t place(std::vector<MemoryPiece>& pieces) {
   std::vector<std::size_t> order, placed;
+  const auto insert = [](std::vector<std::size_t>& sorted, std::size_t i, const auto& comes_later) {
+    sorted.push_back(i);
+    for (std::size_t k = sorted.size() - 1; k > 0 && comes_later(sorted[k - 1]); --k)
+      std::swap(sorted[k], sorted[k - 1]);
+  };
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     const auto smaller = [&](std::size_t k) { return pieces[k].bytes < pieces[i].bytes; };
-    order.insert(std::find_if(order.begin(), order.end(), smaller), i);
+    insert(order, i, smaller);
   }
   std::size_t arena = 0;
   for (const std::size_t i : order) {
@@ -42,7 +47,7 @@ CREMA_INLINE std::size_t place(std::vector<MemoryPiece>& pieces) {
     }
     arena = std::max(arena, p.offset + p.bytes);
     const auto behind = [&](std::size_t k) { return p.offset < pieces[k].offset; };
-    placed.insert(std::find_if(placed.begin(), placed.end(), behind), i);
+    insert(placed, i, behind);
   }
   return arena;
 }

@@ -151,12 +151,12 @@ class Net {
       throw ShapeError(cat("blob '", name, "' has shape ", s, ", but ", n, " elements were given"));
   }
 
-  void build(std::span<const Shape> input_shapes);
-  void share_parameters();
-  void make_parameters();
-  void allocate();
+  CREMA_COLD void build(std::span<const Shape> input_shapes);
+  CREMA_COLD void share_parameters();
+  CREMA_COLD void make_parameters();
+  CREMA_COLD void allocate();
   void bind(const Live&);
-  void bind(int index);
+  CREMA_COLD void bind(int index);
   bool fits(const NetPlan&) const;
   Live live(const NetPlan&) const;
   View<T, B> data(int i, Order order) const {

@@ -97,7 +97,7 @@ class NetPlanner {
              std::span<const Shape> inputs)
       : spec_(spec), planner_(planner), options_(options), input_shapes_(inputs) {}
 
-  NetPlan run(bool native) {
+  CREMA_COLD NetPlan run(bool native) {
     out_.phase = options_.phase;
     for (const LayerSpec& layer : spec_.layers) {
       try {
@@ -115,9 +115,10 @@ class NetPlanner {
     choose_in_place();
     for (std::size_t i = 0; i < out_.blobs.size(); ++i)
       if (out_.blobs[i].kind == TopPlan::loss || out_.blobs[i].kind == TopPlan::metric) {
-        auto at = out_.outputs.begin();
-        while (at != out_.outputs.end() && blob(*at).name <= out_.blobs[i].name) ++at;
-        out_.outputs.insert(at, static_cast<int>(i));
+        out_.outputs.push_back(static_cast<int>(i));
+        for (std::size_t k = out_.outputs.size() - 1; k > 0; --k)
+          if (blob(out_.outputs[k]).name < blob(out_.outputs[k - 1]).name)
+            std::swap(out_.outputs[k], out_.outputs[k - 1]);
       }
     return std::move(out_);
   }
@@ -132,7 +133,7 @@ class NetPlanner {
     return -1;
   }
 
-  void add(const LayerSpec& spec) {
+  CREMA_COLD void add(const LayerSpec& spec) {
     const int index = static_cast<int>(out_.layers.size());
     NetPlan::Layer l{.spec = spec,
                      .plan = {},
@@ -171,7 +172,7 @@ class NetPlanner {
     out_.layers.push_back(std::move(l));
   }
 
-  void add_top(NetPlan::Layer& l, int index, std::size_t i) {
+  CREMA_COLD void add_top(NetPlan::Layer& l, int index, std::size_t i) {
     const TopPlan& t = l.plan.top[i];
     const std::string& name = l.spec.top[i];
     if (const int old = find(name); old >= 0) {
@@ -200,15 +201,15 @@ class NetPlanner {
     return p == index ? current.spec.name : layer(p).spec.name;
   }
 
-  std::string unknown_blob(const std::string& name) {
+  CREMA_COLD std::string unknown_blob(const std::string& name) {
     std::string known;
     for (const auto& b : out_.blobs)
-      if (known.find("'" + b.name + "'") == std::string::npos)
+      if (known.find(cat("'", b.name, "'")) == std::string::npos)
         known += cat(known.empty() ? "'" : ", '", b.name, "'");
     return cat("no layer before it makes the blob '", name, "'; there are: ", known.empty() ? "none" : known);
   }
 
-  void add_params(NetPlan::Layer& l) {
+  CREMA_COLD void add_params(NetPlan::Layer& l) {
     if (l.spec.param.size() > l.plan.params.size())
       throw SpecError(
           cat("it has ", l.plan.params.size(), " parameters, but ", l.spec.param.size(), " `param` entries"));
@@ -234,7 +235,7 @@ class NetPlanner {
   }
 
   /// The segment that owns a name, or -1. Throws SpecError where shapes or multipliers disagree.
-  int shared(const ParamSpec& given, const Segment& s, const NetPlan::Layer&) {
+  CREMA_COLD int shared(const ParamSpec& given, const Segment& s, const NetPlan::Layer&) {
     if (given.name.empty()) return -1;
     for (std::size_t k = 0; k < out_.segments.size(); ++k) {
       const Segment& o = out_.segments[k];
@@ -251,7 +252,7 @@ class NetPlanner {
     return -1;
   }
 
-  void choose_orders(bool native) {
+  CREMA_COLD void choose_orders(bool native) {
     std::int64_t capacity = 0;
     for (const int i : out_.inputs)
       if (blob(i).shape.rank() > 0) capacity = std::max(capacity, blob(i).shape[0]);
@@ -275,7 +276,7 @@ class NetPlanner {
     }
   }
 
-  void choose_gradients() {
+  CREMA_COLD void choose_gradients() {
     std::vector<bool> needs(out_.blobs.size(), false);
     const auto trains = [&](const NetPlan::Layer& l) {
       for (const int p : l.params)
@@ -308,7 +309,7 @@ class NetPlanner {
   }
 
   /// A top takes over its bottom's memory where nobody will miss what was there.
-  void choose_in_place() {
+  CREMA_COLD void choose_in_place() {
     for (NetPlan::Layer& l : out_.layers)
       for (const int t : l.top) {
         NetPlan::Blob& top = blob(t);

@@ -62,8 +62,8 @@ class Parameters {
     values_ = Buffer<T, B>(b, size_), state_ = Buffer<T, B>(b, states);
   }
 
-  std::span<const Segment> segments() const { return segments_; }
-  std::span<const StateSegment> state_segments() const { return state_segments_; }
+  const std::vector<Segment>& segments() const { return segments_; }
+  const std::vector<StateSegment>& state_segments() const { return state_segments_; }
   std::span<const T> values() const {
     wait_for(0, size_);
     return {values_.data(), size_};

@@ -152,7 +152,7 @@ class Synchronous final : public Distributed<T, B>, Arrivals {
   /// Ranges from the end of the buffer to its beginning, as backward finishes them.
   void plan_buckets(Replica<T, B>& r) {
     buckets_.clear();
-    const auto segments = r.net.parameters()->segments();
+    const auto& segments = r.net.parameters()->segments();
     std::size_t end = r.net.parameters()->values().size();
     const std::size_t full =
         options_.bucket_bytes > 0 ? options_.bucket_bytes : default_bucket_bytes(end * sizeof(T));

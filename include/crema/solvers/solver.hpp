@@ -31,7 +31,7 @@ class Solver {
  public:
   /// `histories`: how many numbers the rule keeps for each parameter. Throws SpecError for options that
   /// cannot be right.
-  Solver(B& b, const SolverSpec& spec, const Parameters<T, B>& p, std::size_t histories);
+  CREMA_COLD Solver(B& b, const SolverSpec& spec, const Parameters<T, B>& p, std::size_t histories);
   virtual ~Solver();
 
   const SolverSpec& spec() const { return spec_; }

@@ -186,8 +186,11 @@ CREMA_INLINE void replace_options(LayerSpec& spec, const SchemaField& row, Messa
   Field f;
   f.number = row.number, f.form = Field::Form::message, f.message = std::move(message);
   if (row.number >= first_user_field) f.name = row.name, f.schema = row.message;
-  std::erase_if(spec.options.fields, [&](const Field& old) { return old.number == f.number; });
-  spec.options.fields.push_back(std::move(f));
+  Message all;
+  for (Field& old : spec.options.fields)
+    if (old.number != f.number) all.fields.push_back(std::move(old));
+  all.fields.push_back(std::move(f));
+  spec.options = std::move(all);
 }
 #endif
 }  // namespace detail

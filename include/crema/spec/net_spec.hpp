@@ -60,7 +60,10 @@ CREMA_INLINE NetSpec with_input_layers(NetSpec net) {
   if (shapes.shape.size() != net.input.size())
     throw SpecError(
         cat("the net names ", net.input.size(), " inputs: give as many input_shape, or four input_dim each"));
-  net.layers.insert(net.layers.begin(), layer("Input", "input", {}, net.input, shapes));
+  std::vector<LayerSpec> layers;
+  layers.push_back(layer("Input", "input", {}, net.input, shapes));
+  for (LayerSpec& l : net.layers) layers.push_back(std::move(l));
+  net.layers = std::move(layers);
   net.input.clear(), net.input_dim.clear(), net.input_shape.clear();
   return net;
 }

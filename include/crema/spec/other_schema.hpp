@@ -77,20 +77,20 @@ CREMA_INLINE std::string_view word(std::string_view& text) {
   return w;
 }
 
-/// The values of "enum{A=0,B=1}", put into `enums`, which has room for them.
-CREMA_INLINE std::span<const EnumName> enum_list(std::string_view text, std::vector<EnumName>& enums) {
-  const std::size_t first = enums.size();
+/// The values of "enum{A=0,B=1}", put at `next`, which moves behind them.
+CREMA_INLINE std::span<const EnumName> enum_list(std::string_view text, EnumName*& next) {
+  const EnumName* const first = next;
   text = text.substr(5, text.size() - 6);
   while (!text.empty()) {
     const std::string_view one = text.substr(0, text.find(','));
     text.remove_prefix(std::min(one.size() + 1, text.size()));
-    enums.push_back({one.substr(0, one.find('=')), one.back() - '0'});
+    *next++ = {one.substr(0, one.find('=')), one.back() - '0'};
   }
-  return {enums.data() + first, enums.size() - first};
+  return {first, static_cast<std::size_t>(next - first)};
 }
 
-/// One table out of its line. `enums` keeps the names that the table points to.
-CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text, std::vector<EnumName>& enums) {
+/// One table out of its line. The names that it points to go where `enums` points.
+CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text, EnumName*& enums) {
   constexpr std::pair<std::string_view, Kind> kinds[] = {{"bool", Kind::boolean},
                                                          {"uint32", Kind::uint32},
                                                          {"int32", Kind::int32},
@@ -114,14 +114,17 @@ CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text, s
 }
 
 CREMA_INLINE const std::vector<Schema>& other_schemas() {
-  static std::vector<EnumName> enums;
-  static const std::vector<Schema> all = [] {
-    std::size_t names = 0;
+  constexpr int values = [] {
+    int n = 0;
     for (const OtherLayer& o : other_layers)
-      for (const char c : o.fields) names += c == '=';
-    enums.reserve(names);
+      for (const char c : o.fields) n += c == '=';
+    return n;
+  }();
+  static EnumName enums[values];
+  static const std::vector<Schema> all = [] {
     std::vector<Schema> v;
-    for (const OtherLayer& o : other_layers) v.push_back(parse_schema(o.message, o.fields, enums));
+    EnumName* next = enums;
+    for (const OtherLayer& o : other_layers) v.push_back(parse_schema(o.message, o.fields, next));
     return v;
   }();
   return all;
