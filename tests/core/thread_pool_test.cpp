@@ -10,7 +10,7 @@
 using namespace crema;
 
 TEST_CASE("every chunk runs exactly once, in many short regions", "[core]") {
-  const int threads = GENERATE(1, 2, 3, 5);
+  const int threads = GENERATE(1, 2, 3, 5, 12);
   const bool spin = GENERATE(true, false);
   ThreadPool pool(threads, spin);
   CHECK(pool.threads() == threads);
@@ -19,6 +19,22 @@ TEST_CASE("every chunk runs exactly once, in many short regions", "[core]") {
     std::vector<int> hits(40);  // plain ints: the end of a region must order them
     pool.parallel(chunks, [&](std::int64_t i) { ++hits[static_cast<std::size_t>(i)]; });
     for (std::int64_t i = 0; i < 40; ++i) REQUIRE(hits[static_cast<std::size_t>(i)] == (i < chunks));
+  }
+}
+
+TEST_CASE("the caller runs the first part, the worker the second", "[core]") {
+  ThreadPool pool(2);
+  const pthread_t caller = pthread_self();
+  for (int round = 0; round < 100; ++round) {
+    std::atomic<bool> started[2] = {false, false};
+    bool by_caller[4] = {};
+    pool.parallel(4, [&](std::int64_t i) {
+      by_caller[i] = pthread_equal(pthread_self(), caller) != 0;
+      started[i / 2] = true;
+      while (!started[0] || !started[1]) sched_yield();  // neither gets on before both take part
+    });
+    CHECK(by_caller[0]);
+    CHECK_FALSE(by_caller[2]);
   }
 }
 

@@ -4,7 +4,8 @@
 //   ThreadPool pool(4);
 //   pool.parallel(64, [&](std::int64_t chunk) { ... });   // returns when all 64 are done
 //
-// Threads claim chunks, so a core that another process has taken delays one chunk and not the region. An
+// Threads claim chunks, so a core that another process has taken delays one chunk and not the region; each begins with the
+// same part of every region (up to 8 parts), because what it wrote there in the region before is in its cache. An
 // empty region costs about 0.1 us while the workers spin (0.3 ms after the last region), and a system call
 // and a wake-up after that. What a chunk computes must depend on its number alone; then the bits are the same
 // for any number of threads.
@@ -17,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
@@ -101,11 +103,14 @@ class ThreadPool {
   void wait(std::atomic<std::uint32_t>& word, std::uint32_t old, std::atomic<int>& sleepers);
   static void wake(std::atomic<std::uint32_t>& word, const std::atomic<int>& sleepers);
   void run(std::int64_t chunks, Call call, const void* body);
-  /// Runs chunks of one region until none is left. The ticket carries the region's number and the chunks that
-  /// are left: a worker that comes late finds another number or none left, and nothing waits for it. While
+  /// Runs chunks of one region until none is left: first those of the thread's own part, so that it finds in its cache
+  /// what it has written there in the region before, then others'. A ticket carries the region's number and the chunks
+  /// that are left of a part: a worker that comes late finds another number or none left, and nothing waits for it. While
   /// one is left the region is open, so what was read before a successful exchange belongs to that region.
-  void claim(std::uint32_t region);
+  void claim(std::uint32_t region, int thread);
   void work();
+  /// The first chunk of a part.
+  std::int64_t first_of(int part, std::int64_t chunks) const { return chunks * part / parts_; }
   void join();
 
   /// The exception of the lowest chunk that threw.
@@ -125,7 +130,13 @@ class ThreadPool {
   std::atomic<const void*> body_{nullptr};
   std::atomic<std::uint32_t> chunks_{0};
   Failure failure_;
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};  // region << 32 | chunks left
+  struct alignas(64) Ticket {
+    std::atomic<std::uint64_t> value{0};  // region << 32 | chunks left
+  };
+  static constexpr int most_parts = 8;  // more would cost more to deal out
+  const int parts_;
+  Ticket tickets_[most_parts];
+  std::atomic<int> workers_started_{0};
   alignas(64) std::atomic<std::uint32_t> region_{0};
   std::atomic<int> idlers_{0};
   alignas(64) std::atomic<std::uint32_t> done_{0};
@@ -134,7 +145,9 @@ class ThreadPool {
 
 #if CREMA_BODIES
 CREMA_INLINE ThreadPool::ThreadPool(int threads, bool spin)
-    : spin_(spin && threads <= allowed_cores()), workers_(std::make_unique<pthread_t[]>(count(threads))) {
+    : spin_(spin && threads <= allowed_cores()),
+      workers_(std::make_unique<pthread_t[]>(count(threads))),
+      parts_(std::clamp(threads, 1, most_parts)) {
   sigset_t all, before;  // workers take no signals: those belong to the host's threads
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -185,10 +198,13 @@ CREMA_INLINE_HOT void ThreadPool::run(std::int64_t chunks, Call call, const void
   chunks_.store(static_cast<std::uint32_t>(chunks), std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
   const std::uint32_t region = region_.load(std::memory_order_relaxed) + 1;
-  ticket_.store(std::uint64_t{region} << 32 | static_cast<std::uint64_t>(chunks), std::memory_order_release);
+  for (int p = 0; p < parts_; ++p)
+    tickets_[p].value.store(std::uint64_t{region} << 32 |
+                                static_cast<std::uint64_t>(first_of(p + 1, chunks) - first_of(p, chunks)),
+                            std::memory_order_release);
   region_.store(region);
   wake(region_, idlers_);
-  claim(region);
+  claim(region, 0);
   for (std::uint32_t done; (done = done_.load(std::memory_order_acquire)) != chunks;)
     wait(done_, done, finishers_);
   const std::exception_ptr error = std::exchange(failure_.error, nullptr);
@@ -196,29 +212,32 @@ CREMA_INLINE_HOT void ThreadPool::run(std::int64_t chunks, Call call, const void
   busy_.store(false, std::memory_order_release);
   if (error) std::rethrow_exception(error);
 }
-CREMA_INLINE_HOT void ThreadPool::claim(std::uint32_t region) {
-  std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
-  while (ticket >> 32 == region) {
-    const auto left = static_cast<std::uint32_t>(ticket);
-    if (left == 0) return;
-    const Call call = call_.load(std::memory_order_relaxed);
-    const void* const body = body_.load(std::memory_order_relaxed);
-    const std::uint32_t chunks = chunks_.load(std::memory_order_relaxed);
-    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
+CREMA_INLINE_HOT void ThreadPool::claim(std::uint32_t region, int thread) {
+  for (int i = 0; i < parts_; ++i) {
+    const int part = (thread + i) % parts_;
+    std::atomic<std::uint64_t>& value = tickets_[part].value;
+    std::uint64_t ticket = value.load(std::memory_order_acquire);
+    while (ticket >> 32 == region && static_cast<std::uint32_t>(ticket) > 0) {
+      const Call call = call_.load(std::memory_order_relaxed);
+      const void* const body = body_.load(std::memory_order_relaxed);
+      const std::uint32_t chunks = chunks_.load(std::memory_order_relaxed);
+      if (!value.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
                                        std::memory_order_acquire))
-      continue;
-    failure_.guard(call, body, chunks - left);
-    if (done_.fetch_add(1) + 1 == chunks) wake(done_, finishers_);
-    ticket = ticket_.load(std::memory_order_acquire);
+        continue;
+      failure_.guard(call, body, first_of(part + 1, chunks) - static_cast<std::uint32_t>(ticket));
+      if (done_.fetch_add(1) + 1 == chunks) wake(done_, finishers_);
+      ticket = value.load(std::memory_order_acquire);
+    }
   }
 }
 CREMA_INLINE_HOT void ThreadPool::work() {
+  const int thread = 1 + workers_started_.fetch_add(1);
   for (std::uint32_t seen = 0;;) {
     wait(region_, seen, idlers_);
     seen = region_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_acquire)) return;
     const FloatMode mode;
-    claim(seen);
+    claim(seen, thread);
   }
 }
 CREMA_INLINE void ThreadPool::join() {
