@@ -18,7 +18,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
@@ -147,7 +146,9 @@ class ThreadPool {
 CREMA_INLINE ThreadPool::ThreadPool(int threads, bool spin)
     : spin_(spin && threads <= allowed_cores()),
       workers_(std::make_unique<pthread_t[]>(count(threads))),
-      parts_(std::clamp(threads, 1, most_parts)) {
+      parts_(threads < 1            ? 1
+             : threads < most_parts ? threads
+                                    : most_parts) {
   sigset_t all, before;  // workers take no signals: those belong to the host's threads
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
