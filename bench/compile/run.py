@@ -6,7 +6,7 @@
 
 The least of the rounds; rounds go through all files in turn. Extra: over the headers named in the row above of that kind: a layer
 over net.hpp, net.hpp over the standard headers that it and its own name (<memory> alone is 0.4). The budgets are seconds of g++ 12; `of the reference` compares machines.
-What compiles all kernels has a goal of 8 s and may take 12.
+hello has a goal of 8 s and may take 12.
 """
 import argparse, os, re, resource, subprocess, tempfile
 from pathlib import Path
@@ -39,7 +39,7 @@ def files():
     for path in sorted((root / "include" / "crema" / "layers").glob("*.hpp")):
         if path.stem != "all":
             yield f"layers/{path.name}", NET + f"#include <crema/layers/{path.name}>\n", False, (0.15, 0.15), "net.hpp: core, spec and net"
-    yield "all_layers for float, header-only", REGISTRY, False, (8, 12), None
+    yield "all_layers for float, header-only", REGISTRY, False, (8, 8), None
     yield "crema::compiled itself", (root / "cmake" / "crema_compiled.cpp").read_text(), True, None, None
 
 
