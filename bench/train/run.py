@@ -7,9 +7,8 @@
 PYTHON has torch (default: the one that runs this). First 8 losses from the same weights and data side by side, dropout off.
 Then two rounds of N steps in each of PyTorch's modes choose the fastest, and PAIRS times the fastest of N steps here and
 there follow in turn; N is 30, or 5 for CaffeNet. Ratio: PyTorch's milliseconds / crema's, median (least to most). Share: of
-the machine's own multiply-add ceiling, by the same threads, measured before each pair, because a host may run both processors
-of a guest on one core for a while. Foreign: the part of the processors' time that other programs, or other guests of the host,
-took meanwhile; above 3 % a row is not to be trusted.
+the machine's own multiply-add ceiling, by the same threads, measured before each pair. Foreign: the part of the processors' time that
+other programs, or other guests of the host, took meanwhile; above 3 % a row is not to be trusted.
 """
 import argparse, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path

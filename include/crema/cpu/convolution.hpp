@@ -84,8 +84,8 @@ struct ConvolutionPass {
   std::vector<int> row_class, row_base;      // per output row: which lists, first input row
   std::vector<ConvolutionRun> runs;
   std::vector<int> first_run;  // [class][column], then the end
-  int apart = 0,
-      step = 1;  // output and input columns between the two pixels of a tile; apart 0: one pixel each
+  int apart = 0;               // output columns between the two pixels of a tile; 0: it has one
+  int step = 1;                // input columns between them
   int taps = 1, columns_at_once = 1, row_split = 1, tile_split = 1;
 
   /// The output column of a tile's second pixel, -1 where it has none.
