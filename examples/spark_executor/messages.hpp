@@ -11,17 +11,8 @@ enum class Mode : std::uint8_t { plan, train, test, features, verify };
 enum class Connection : std::uint8_t { tcp, mpi };
 
 namespace crema::inline CREMA_ABI {
-template <>
-inline std::span<const EnumName> enum_names<Mode>() {
-  static constexpr EnumName names[] = {
-      {"PLAN", 0}, {"TRAIN", 1}, {"TEST", 2}, {"FEATURES", 3}, {"VERIFY", 4}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<Connection>() {
-  static constexpr EnumName names[] = {{"TCP", 0}, {"MPI", 1}};
-  return names;
-}
+constexpr std::string_view enum_names(Mode) { return "PLAN=0,TRAIN=1,TEST=2,FEATURES=3,VERIFY=4"; }
+constexpr std::string_view enum_names(Connection) { return "TCP=0,MPI=1"; }
 }  // namespace crema
 
 /// A stream of rows that will come.

@@ -63,7 +63,7 @@ struct ConvolutionKernels {
 };
 
 /// n split into near-equal parts of at most `most`.
-inline std::vector<int> near_equal(int n, int most) {
+CREMA_COLD inline std::vector<int> near_equal(int n, int most) {
   const int parts = (n + most - 1) / most;
   std::vector<int> v(static_cast<std::size_t>(parts), n / parts);
   for (int i = 0; i < n % parts; ++i) ++v[static_cast<std::size_t>(i)];
@@ -97,7 +97,7 @@ struct ConvolutionPass {
 namespace detail {
 
 /// Which inputs one output coordinate reads. Backward: which outputs wrote this input, kernel flipped.
-inline std::vector<ConvolutionPass::Tap> taps_at(const WindowAxis& a, int at, bool backward) {
+CREMA_COLD inline std::vector<ConvolutionPass::Tap> taps_at(const WindowAxis& a, int at, bool backward) {
   std::vector<ConvolutionPass::Tap> taps;
   for (int k = 0; k < a.kernel; ++k) {
     if (!backward) {
@@ -111,7 +111,7 @@ inline std::vector<ConvolutionPass::Tap> taps_at(const WindowAxis& a, int at, bo
   return taps;
 }
 
-inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const std::vector<ConvolutionPass::Tap>& rows,
+CREMA_COLD inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const std::vector<ConvolutionPass::Tap>& rows,
                      int base_row, int column, bool backward) {
   using Tap = ConvolutionPass::Tap;
   const std::vector<Tap> first = taps_at(ax, column, backward);
@@ -145,7 +145,7 @@ inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const std::vector
 }
 
 /// Whether two rows of the output read the input in the same way, further down or up.
-inline bool same_taps(const std::vector<ConvolutionPass::Tap>& a,
+CREMA_COLD inline bool same_taps(const std::vector<ConvolutionPass::Tap>& a,
                       const std::vector<ConvolutionPass::Tap>& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i)

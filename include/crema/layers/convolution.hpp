@@ -19,7 +19,7 @@ namespace crema::inline CREMA_ABI {
 namespace detail {
 
 /// One axis of a repeated option (`stride: 2`, `stride: [2, 1]`) or of its _h and _w spelling.
-inline int per_axis(std::string_view what, const std::vector<std::uint32_t>& list,
+CREMA_COLD inline int per_axis(std::string_view what, const std::vector<std::uint32_t>& list,
                     std::optional<std::uint32_t> h, std::optional<std::uint32_t> w, std::size_t axis,
                     std::uint32_t fallback) {
   if (h || w) {
@@ -38,7 +38,7 @@ inline int per_axis(std::string_view what, const std::vector<std::uint32_t>& lis
 
 /// The geometry of a convolution over a bottom of this shape. Throws SpecError or ShapeError that names the
 /// option at fault.
-inline ConvolutionGeometry convolution_geometry(const ConvolutionOptions& o, const Shape& bottom) {
+CREMA_COLD inline ConvolutionGeometry convolution_geometry(const ConvolutionOptions& o, const Shape& bottom) {
   if (bottom.rank() != 4 || (o.axis != 1 && o.axis != -3))
     throw ShapeError(
         cat("Convolution works on N x C x H x W with axis 1, not on ", bottom, " with axis ", o.axis));
@@ -94,7 +94,7 @@ class Convolution final : public Layer<T, B> {
                         .shape = {g.outputs, g.group_channels(), g.y.kernel, g.x.kernel},
                         .filler = o.weight_filler});
     if (o.bias_term) p.params.push_back({.name = "bias", .shape = {g.outputs}, .filler = o.bias_filler});
-    p.bottom_any_order.assign(bottom.size(), true), p.top_any_order = p.bottom_any_order;
+    p.bottom_any_order = p.top_any_order = std::vector<bool>(bottom.size(), true);
     return p;
   }
 

@@ -26,7 +26,7 @@ class Input final : public Layer<T, B> {
     Plan p;
     for (std::size_t i = 0; i < spec.top.size(); ++i)
       p.top.push_back({.shape = Shape(shapes[shapes.size() == 1 ? 0 : i].dim)});
-    p.top_any_order.assign(spec.top.size(), true);
+    p.top_any_order = std::vector<bool>(spec.top.size(), true);
     p.backward_reads = Reads::none;
     return p;
   }

@@ -18,7 +18,7 @@ struct PoolingGeometry {
 };
 
 /// Throws SpecError or ShapeError that names the option at fault.
-inline PoolingGeometry pooling_geometry(const PoolingOptions& o, const Shape& bottom) {
+CREMA_COLD inline PoolingGeometry pooling_geometry(const PoolingOptions& o, const Shape& bottom) {
   if (bottom.rank() != 4) throw ShapeError(cat("Pooling works on N x C x H x W, not on ", bottom));
   if (o.pool == PoolMethod::stochastic) throw SpecError("pool: STOCHASTIC is not supported: use MAX or AVE");
   PoolingGeometry g;

@@ -22,7 +22,7 @@ class Split final : public Layer<T, B> {
     Plan p;
     p.top.assign(spec.top.size(), {.shape = bottom[0]});
     p.bottom_any_order = {true};
-    p.top_any_order.assign(spec.top.size(), true);
+    p.top_any_order = std::vector<bool>(spec.top.size(), true);
     p.backward_reads = Reads::none;
     return p;
   }

@@ -101,7 +101,7 @@ void Net<T, B>::allocate() {
     int data = -1, other_data = -1, diff = -1, other_diff = -1;
   };
   std::vector<Ids> ids(plan_.blobs.size());
-  readable_.assign(plan_.blobs.size(), true);
+  readable_ = std::vector<bool>(plan_.blobs.size(), true);
   for (std::size_t i = 0; i < plan_.blobs.size(); ++i) {
     const NetPlan::Blob& v = plan_.blobs[i];
     int last = v.producer, last_backward = end;

@@ -29,58 +29,16 @@ enum class CosDataType : std::uint8_t {
   encoded_image_with_dim
 };
 
-template <>
-inline std::span<const EnumName> enum_names<Phase>() {
-  static constexpr EnumName names[] = {{"TRAIN", 0}, {"TEST", 1}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<VarianceNorm>() {
-  static constexpr EnumName names[] = {{"FAN_IN", 0}, {"FAN_OUT", 1}, {"AVERAGE", 2}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<ShareMode>() {
-  static constexpr EnumName names[] = {{"STRICT", 0}, {"PERMISSIVE", 1}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<Engine>() {
-  static constexpr EnumName names[] = {{"DEFAULT", 0}, {"CAFFE", 1}, {"CUDNN", 2}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<PoolMethod>() {
-  static constexpr EnumName names[] = {{"MAX", 0}, {"AVE", 1}, {"STOCHASTIC", 2}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<RoundMode>() {
-  static constexpr EnumName names[] = {{"CEIL", 0}, {"FLOOR", 1}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<NormRegion>() {
-  static constexpr EnumName names[] = {{"ACROSS_CHANNELS", 0}, {"WITHIN_CHANNEL", 1}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<Normalization>() {
-  static constexpr EnumName names[] = {{"FULL", 0}, {"VALID", 1}, {"BATCH_SIZE", 2}, {"NONE", 3}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<DataBackend>() {
-  static constexpr EnumName names[] = {{"LEVELDB", 0}, {"LMDB", 1}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<CosDataType>() {
-  static constexpr EnumName names[] = {
-      {"STRING", 0},      {"INT", 1},           {"FLOAT", 2},     {"INT_ARRAY", 3},
-      {"FLOAT_ARRAY", 4}, {"ENCODED_IMAGE", 5}, {"RAW_IMAGE", 6}, {"ENCODED_IMAGE_WITH_DIM", 7}};
-  return names;
-}
+constexpr std::string_view enum_names(Phase) { return "TRAIN=0,TEST=1"; }
+constexpr std::string_view enum_names(VarianceNorm) { return "FAN_IN=0,FAN_OUT=1,AVERAGE=2"; }
+constexpr std::string_view enum_names(ShareMode) { return "STRICT=0,PERMISSIVE=1"; }
+constexpr std::string_view enum_names(Engine) { return "DEFAULT=0,CAFFE=1,CUDNN=2"; }
+constexpr std::string_view enum_names(PoolMethod) { return "MAX=0,AVE=1,STOCHASTIC=2"; }
+constexpr std::string_view enum_names(RoundMode) { return "CEIL=0,FLOOR=1"; }
+constexpr std::string_view enum_names(NormRegion) { return "ACROSS_CHANNELS=0,WITHIN_CHANNEL=1"; }
+constexpr std::string_view enum_names(Normalization) { return "FULL=0,VALID=1,BATCH_SIZE=2,NONE=3"; }
+constexpr std::string_view enum_names(DataBackend) { return "LEVELDB=0,LMDB=1"; }
+constexpr std::string_view enum_names(CosDataType) { return "STRING=0,INT=1,FLOAT=2,INT_ARRAY=3,FLOAT_ARRAY=4,ENCODED_IMAGE=5,RAW_IMAGE=6,ENCODED_IMAGE_WITH_DIM=7"; }
 
 /// BlobShape: the extents of one blob.
 struct BlobShape {

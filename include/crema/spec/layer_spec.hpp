@@ -58,7 +58,7 @@ struct LayerSpec {
 };
 
 inline constexpr int first_user_field = 20000;  // of LayerParameter; Caffe's own are below
-inline SchemaField options_field(int number, std::string_view name, const Schema& message) {
+CREMA_COLD inline SchemaField options_field(int number, std::string_view name, const Schema& message) {
   return {number, name, Kind::message, false, false, {}, &message};
 }
 

@@ -77,20 +77,8 @@ CREMA_INLINE std::string_view word(std::string_view& text) {
   return w;
 }
 
-/// The values of "enum{A=0,B=1}", put at `next`, which moves behind them.
-CREMA_INLINE std::span<const EnumName> enum_list(std::string_view text, EnumName*& next) {
-  const EnumName* const first = next;
-  text = text.substr(5, text.size() - 6);
-  while (!text.empty()) {
-    const std::string_view one = text.substr(0, text.find(','));
-    text.remove_prefix(std::min(one.size() + 1, text.size()));
-    *next++ = {one.substr(0, one.find('=')), one.back() - '0'};
-  }
-  return {first, static_cast<std::size_t>(next - first)};
-}
-
-/// One table out of its line. The names that it points to go where `enums` points.
-CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text, EnumName*& enums) {
+/// One table out of its line.
+CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text) {
   constexpr std::pair<std::string_view, Kind> kinds[] = {{"bool", Kind::boolean},
                                                          {"uint32", Kind::uint32},
                                                          {"int32", Kind::int32},
@@ -107,24 +95,16 @@ CREMA_INLINE Schema parse_schema(std::string_view name, std::string_view text, E
       if (type == kind_name) f.kind = kind;
     if (type == "FillerParameter") f.kind = Kind::message, f.message = &schema<FillerSpec>();
     if (type == "BlobShape") f.kind = Kind::message, f.message = &schema<BlobShape>();
-    if (type.starts_with("enum")) f.kind = Kind::enumeration, f.names = enum_list(type, enums);
+    if (type.starts_with("enum{")) f.kind = Kind::enumeration, f.names = type.substr(5, type.size() - 6);
     s.fields.push_back(f);
   }
   return s;
 }
 
 CREMA_INLINE const std::vector<Schema>& other_schemas() {
-  constexpr int values = [] {
-    int n = 0;
-    for (const OtherLayer& o : other_layers)
-      for (const char c : o.fields) n += c == '=';
-    return n;
-  }();
-  static EnumName enums[values];
   static const std::vector<Schema> all = [] {
     std::vector<Schema> v;
-    EnumName* next = enums;
-    for (const OtherLayer& o : other_layers) v.push_back(parse_schema(o.message, o.fields, next));
+    for (const OtherLayer& o : other_layers) v.push_back(parse_schema(o.message, o.fields));
     return v;
   }();
   return all;

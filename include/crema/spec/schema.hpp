@@ -16,7 +16,6 @@
 #include <cstring>
 #include <initializer_list>
 #include <optional>
-#include <span>
 #include <type_traits>
 
 #include "crema/spec/message.hpp"
@@ -38,8 +37,17 @@ enum class Kind : std::uint8_t {
 
 struct EnumName {
   std::string_view name;
-  int value;
+  int value = 0;
 };
+/// Takes the first of "A=0,B=1" off the front.
+inline EnumName next_name(std::string_view& names) {
+  const std::string_view one = names.substr(0, names.find(','));
+  names.remove_prefix(std::min(one.size() + 1, names.size()));
+  const std::size_t equals = one.find('=');
+  EnumName n{one.substr(0, equals)};
+  parse_number(one.substr(equals + 1), n.value);
+  return n;
+}
 
 struct Schema;
 struct SchemaField {
@@ -47,7 +55,7 @@ struct SchemaField {
   std::string_view name;
   Kind kind = Kind::int32;
   bool repeated = false, packed = false;
-  std::span<const EnumName> names = {};  // of an enumeration
+  std::string_view names = {};           // of an enumeration: "A=0,B=1"
   const Schema* message = nullptr;       // of a message
   // The member of a C++ struct behind it; null where the table has no struct.
   std::size_t offset = 0;
@@ -75,9 +83,6 @@ struct Schema {
 /// The field table of a struct; specialised beside each struct.
 template <class M>
 const Schema& schema();
-/// The names of an enumeration; specialised beside each enum.
-template <class E>
-std::span<const EnumName> enum_names();
 
 /// Whether all elements of the field are one run of bytes in a Message: repeated float and double.
 inline bool is_array(const SchemaField& row) {
@@ -259,7 +264,7 @@ struct member {
 struct MemberType {
   Kind kind;
   bool repeated;
-  std::span<const EnumName> (*names)();
+  std::string_view names;
   const Schema& (*message)();
   void (*set)(void*, const Field&);
   void (*get)(const void*, const void*, const SchemaField&, Message&);
@@ -267,8 +272,8 @@ struct MemberType {
 template <class V>
 constexpr MemberType member_type() {
   using Element = typename element<V>::type;
-  MemberType t{kind_of<Element>(), is_vector<V>::value, nullptr, nullptr, &member<V>::set, &member<V>::get};
-  if constexpr (std::is_enum_v<Element>) t.names = &enum_names<Element>;
+  MemberType t{kind_of<Element>(), is_vector<V>::value, {}, nullptr, &member<V>::set, &member<V>::get};
+  if constexpr (std::is_enum_v<Element>) t.names = enum_names(Element{});
   if constexpr (kind_of<Element>() == Kind::message) t.message = &schema<Element>;
   return t;
 }
@@ -279,10 +284,9 @@ const M& defaults() {
   return d;
 }
 
-inline SchemaField make_field(int number, std::string_view name, bool packed, const MemberType& t,
+CREMA_COLD inline SchemaField make_field(int number, std::string_view name, bool packed, const MemberType& t,
                               const void* member, const void* defaults) {
-  SchemaField f{number, name, t.kind, t.repeated, packed};
-  if (t.names) f.names = t.names();
+  SchemaField f{number, name, t.kind, t.repeated, packed, t.names};
   if (t.message) f.message = &t.message();
   f.offset = static_cast<std::size_t>(static_cast<const char*>(member) - static_cast<const char*>(defaults));
   f.defaults = defaults, f.set = t.set, f.get = t.get;
@@ -300,7 +304,7 @@ SchemaField field(int number, std::string_view name, V M::*member, bool packed =
 }
 
 /// The name nearest to a misspelt one, or nothing when none is near.
-inline std::string nearest(std::string_view wrong, const std::vector<std::string_view>& names) {
+CREMA_COLD inline std::string nearest(std::string_view wrong, const std::vector<std::string_view>& names) {
   std::string_view best;
   std::size_t least = wrong.size() / 3 + 2;
   for (const std::string_view n : names) {

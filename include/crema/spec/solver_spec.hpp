@@ -17,22 +17,9 @@ enum class SolverType : std::uint8_t {
   adam
 };  // legacy: use `type`
 
-template <>
-inline std::span<const EnumName> enum_names<SolverMode>() {
-  static constexpr EnumName names[] = {{"CPU", 0}, {"GPU", 1}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<SnapshotFormat>() {
-  static constexpr EnumName names[] = {{"HDF5", 0}, {"BINARYPROTO", 1}};
-  return names;
-}
-template <>
-inline std::span<const EnumName> enum_names<SolverType>() {
-  static constexpr EnumName names[] = {{"SGD", 0},     {"NESTEROV", 1}, {"ADAGRAD", 2},
-                                       {"RMSPROP", 3}, {"ADADELTA", 4}, {"ADAM", 5}};
-  return names;
-}
+constexpr std::string_view enum_names(SolverMode) { return "CPU=0,GPU=1"; }
+constexpr std::string_view enum_names(SnapshotFormat) { return "HDF5=0,BINARYPROTO=1"; }
+constexpr std::string_view enum_names(SolverType) { return "SGD=0,NESTEROV=1,ADAGRAD=2,RMSPROP=3,ADADELTA=4,ADAM=5"; }
 
 struct SolverSpec {
   std::optional<std::string> net = {},

@@ -135,13 +135,14 @@ class TextParser : TextLexer {
     for (; token_.kind == Token::string; next()) bytes += token_.value;
   }
   static std::string wants(const SchemaField& row) {
-    std::string names;
+    std::string text;
     switch (row.kind) {
       case Kind::boolean:
         return "true or false";
       case Kind::enumeration:
-        for (const EnumName& n : row.names) names += cat(names.empty() ? "one of " : ", ", n.name);
-        return names;
+        for (std::string_view names = row.names; !names.empty();)
+          text += cat(text.empty() ? "one of " : ", ", next_name(names).name);
+        return text;
       case Kind::real:
       case Kind::real64:
         return "a number";
@@ -207,8 +208,9 @@ class TextParser : TextLexer {
         bits = t == "true" || t == "t" || t == "True" || t == "1";
         return !negative && (bits || t == "false" || t == "f" || t == "False" || t == "0");
       case Kind::enumeration:
-        for (const EnumName& n : row.names)
-          if (t == n.name || (whole(t, u) && u == static_cast<std::uint64_t>(n.value)))
+        for (std::string_view names = row.names; !names.empty();)
+          if (const EnumName n = next_name(names);
+              t == n.name || (whole(t, u) && u == static_cast<std::uint64_t>(n.value)))
             return bits = static_cast<std::uint64_t>(n.value), !negative;
         return false;
       default: {

@@ -53,8 +53,8 @@ inline void print_number(std::string& out, const SchemaField& row, std::uint64_t
       append(out, static_cast<std::uint32_t>(bits));
       break;
     case Kind::enumeration:
-      for (const EnumName& n : row.names)
-        if (n.value == static_cast<int>(bits)) return void(out += n.name);
+      for (std::string_view names = row.names; !names.empty();)
+        if (const EnumName n = next_name(names); n.value == static_cast<int>(bits)) return void(out += n.name);
       [[fallthrough]];
     default:
       append(out, static_cast<std::int64_t>(bits));

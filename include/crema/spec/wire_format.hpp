@@ -151,8 +151,8 @@ class WireReader {
     builder.keep(std::move(f));
   }
   static bool has_value(const SchemaField& row, std::uint64_t bits) {
-    for (const EnumName& n : row.names)
-      if (bits == static_cast<std::uint64_t>(n.value)) return true;
+    for (std::string_view names = row.names; !names.empty();)
+      if (bits == static_cast<std::uint64_t>(next_name(names).value)) return true;
     return false;
   }
 
