@@ -130,24 +130,24 @@ void gemm_tile(const GemmBlock<T>& g, const T* a, const T* b, std::int64_t step,
     }
   }
   const T alpha = g.alpha, beta = g.beta;
-  if (plain && beta == 0) {
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      storeu(c + i * g.row_step, alpha * left[i]);
-      storeu(c + i * g.row_step + n, alpha * right[i]);
-    }
-  } else if (plain) {
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      T* const p = c + i * g.row_step;
-      storeu(p, alpha * left[i] + beta * loadu(p));
-      storeu(p + n, alpha * right[i] + beta * loadu(p + n));
-    }
-  } else {
+  for (int i = 0; i < R; ++i) left[i] *= alpha, right[i] *= alpha;
+  if (!plain) {
     alignas(64) T tile[R][2 * n];
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) store(tile[i], alpha * left[i]), store(tile[i] + n, alpha * right[i]);
-    gemm_store_part(g, tile[0], R, c, columns);
+    for (int i = 0; i < R; ++i) store(tile[i], left[i]), store(tile[i] + n, right[i]);
+    return gemm_store_part(g, tile[0], R, c, columns);
+  }
+  if (beta != 0)
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      left[i] += beta * loadu(c + i * g.row_step);
+      right[i] += beta * loadu(c + i * g.row_step + n);
+    }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    storeu(c + i * g.row_step, left[i]);
+    storeu(c + i * g.row_step + n, right[i]);
   }
 }
 
