@@ -35,7 +35,7 @@ class Shape {
   /// The axis as 0 .. rank-1. Throws ShapeError beyond the rank.
   int canonical_axis(int axis) const { return static_cast<int>(index(axis)); }
   /// Product of the extents of axes [first, last).
-  std::int64_t count(int first, int last) const {
+  [[gnu::noinline]] std::int64_t count(int first, int last) const {
     std::int64_t n = 1;
     for (int i = first; i < last; ++i) n *= (*this)[i];
     return n;

@@ -81,7 +81,7 @@ class InnerProduct final : public Layer<T, B> {
  private:
   /// Canonical blobs as a matrix: axes before `axis` are rows.
   template <class U>
-  View<U, B> rows(View<U, B> v) const {
+  [[gnu::noinline]] View<U, B> rows(View<U, B> v) const {
     if (v.layout.order == Order::native) return v;
     const int axis =
         options_.axis < 0 || options_.axis >= v.shape.rank() ? v.shape.rank() - 1 : options_.axis;

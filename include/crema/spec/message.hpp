@@ -29,6 +29,7 @@ struct Message {
   std::vector<Field> fields;
 
   const Field* find(int number) const;  // the last one, as protobuf reads optional fields
+  Field& add(int number);               // at the end; good until the next call
   friend bool operator==(const Message&, const Message&);
 };
 
@@ -65,6 +66,11 @@ CREMA_INLINE_HOT const Field* Message::find(int number) const {
   for (std::size_t i = fields.size(); i-- > 0;)
     if (fields[i].number == number) return &fields[i];
   return nullptr;
+}
+CREMA_INLINE Field& Message::add(int number) {
+  Field& f = fields.emplace_back();
+  f.number = number;
+  return f;
 }
 #endif
 

@@ -47,8 +47,8 @@ class MessageBuilder {
     std::int64_t& at = at_[index(row)];
     if (at >= 0 && (!row.repeated || is_array(row))) return message_.fields[static_cast<std::size_t>(at)];
     at = static_cast<std::int64_t>(message_.fields.size());
-    Field& f = message_.fields.emplace_back();
-    f.number = row.number, f.where = where;
+    Field& f = message_.add(row.number);
+    f.where = where;
     if (row.kind == Kind::message)
       f.form = Field::Form::message;
     else if (row.kind >= Kind::string || is_array(row))

@@ -203,9 +203,7 @@ V field_value(const Field& f) {
 }
 
 template <class V>
-Field field_of(int number, const V& v) {
-  Field f;
-  f.number = number;
+void set_value(Field& f, const V& v) {
   if constexpr (std::is_same_v<V, float>)
     f.bits = std::bit_cast<std::uint32_t>(v);
   else if constexpr (std::is_same_v<V, double>)
@@ -216,7 +214,6 @@ Field field_of(int number, const V& v) {
     f.form = Field::Form::message, f.message = to_message(v);
   else
     f.bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(v));
-  return f;
 }
 
 /// Reading and writing one member of type V: instantiated per type, not per member.
@@ -226,7 +223,7 @@ struct member {
   static constexpr bool array =
       std::is_same_v<V, std::vector<float>> || std::is_same_v<V, std::vector<double>>;
 
-  static void set(void* at, const Field& f) {
+  CREMA_COLD static void set(void* at, const Field& f) {
     V& v = *static_cast<V*>(at);
     if constexpr (array) {
       if (f.form == Field::Form::bytes) {  // one copy
@@ -242,20 +239,19 @@ struct member {
       v = field_value<Element>(f);
   }
 
-  static void get(const void* at, const void* default_at, const SchemaField& row, Message& out) {
+  CREMA_COLD static void get(const void* at, const void* default_at, const SchemaField& row, Message& out) {
     const V& v = *static_cast<const V*>(at);
     if constexpr (array) {
       if (v.empty()) return;
-      Field f;
-      f.number = row.number, f.form = Field::Form::bytes;
+      Field& f = out.add(row.number);
+      f.form = Field::Form::bytes;
       f.bytes.assign(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(Element));
-      out.fields.push_back(std::move(f));
     } else if constexpr (is_vector<V>::value) {
-      for (std::size_t i = 0; i < v.size(); ++i) out.fields.push_back(field_of<Element>(row.number, v[i]));
+      for (std::size_t i = 0; i < v.size(); ++i) set_value<Element>(out.add(row.number), v[i]);
     } else if constexpr (is_optional<V>::value) {
-      if (v) out.fields.push_back(field_of<Element>(row.number, *v));
+      if (v) set_value<Element>(out.add(row.number), *v);
     } else {
-      if (v != *static_cast<const V*>(default_at)) out.fields.push_back(field_of<Element>(row.number, v));
+      if (v != *static_cast<const V*>(default_at)) set_value<Element>(out.add(row.number), v);
     }
   }
 };
