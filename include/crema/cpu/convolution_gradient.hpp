@@ -152,8 +152,9 @@ void pack_stretch(const T* dy, int count, const Stretch& s, std::ptrdiff_t row, 
 
 /// The tiles of a native weight gradient's task, each summed over all images and pixels in order.
 template <class T>
-void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels<T>& k, View<const T, Cpu> x,
-                        View<const T, Cpu> dy, int group, const GradientTask& task, T* dw) {
+void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels<T>& k,
+                        const View<const T, Cpu>& x, const View<const T, Cpu>& dy, int group,
+                        const GradientTask& task, T* dw) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels(), outputs = g.group_outputs(), taps = g.taps();
   const std::ptrdiff_t pixel = dy.layout.pixel * lanes, x_step = g.x.stride * x.layout.pixel * lanes;
@@ -211,8 +212,8 @@ void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels
 
 /// dw (+)= the gradient of the weights.
 template <class T>
-void convolution_backward_weights(Cpu& b, const CpuConvolutionPlan<T>& p, View<const T, Cpu> x,
-                                  View<const T, Cpu> dy, T* dw, bool add) {
+void convolution_backward_weights(Cpu& b, const CpuConvolutionPlan<T>& p, const View<const T, Cpu>& x,
+                                  const View<const T, Cpu>& dy, T* dw, bool add) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels(), taps = g.taps();
   const std::int64_t per_output = std::int64_t{channels} * taps;
@@ -249,7 +250,7 @@ void convolution_backward_weights(Cpu& b, const CpuConvolutionPlan<T>& p, View<c
 
 /// db (+)= the gradient of the bias: the sum of dy over images and pixels.
 template <class T>
-void convolution_backward_bias(Cpu& b, View<const T, Cpu> dy, T* db, bool add) {
+void convolution_backward_bias(Cpu& b, const View<const T, Cpu>& dy, T* db, bool add) {
   const std::int64_t n = channels(dy.shape), pixels = height(dy.shape) * width(dy.shape);
   if (!add) std::fill(db, db + n, T(0));
   if (dy.layout.order == Order::native) {

@@ -39,8 +39,8 @@ void pack_tiles(Cpu& b, T* out, int groups, const std::vector<int>& tiles, int c
 
 /// Runs one pass over all tiles.
 template <class T>
-void run_pass(Cpu& b, const ConvolutionPass& p, const T* weights, const T* bias, View<const T, Cpu> x,
-              View<T, Cpu> y, bool add) {
+void run_pass(Cpu& b, const ConvolutionPass& p, const T* weights, const T* bias, const View<const T, Cpu>& x,
+              const View<T, Cpu>& y, bool add) {
   const auto& k = b.kernels<ConvolutionKernels<T>>();
   const std::int64_t row_chunks = (p.out_height + p.row_split - 1) / p.row_split, n = blocks(x.shape);
   const int per_group = p.outputs / p.groups, tiles = static_cast<int>(p.rows.size());
@@ -123,7 +123,8 @@ CREMA_COLD CpuConvolutionPlan<T> make_convolution_plan(Cpu& b, const Convolution
 /// y = convolution of x with weights, plus bias (may be null).
 template <class T>
 void convolution_forward(Cpu& b, CpuConvolutionPlan<T>& p, const T* weights, std::uint64_t version,
-                         const T* bias, View<const T, Cpu> x, View<T, Cpu> y, std::span<std::byte> scratch) {
+                         const T* bias, const View<const T, Cpu>& x, const View<T, Cpu>& y,
+                         std::span<std::byte> scratch) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels(), per_group = g.group_outputs(), taps = g.taps();
   const bool native = p.order == Order::native;
@@ -171,7 +172,7 @@ void convolution_forward(Cpu& b, CpuConvolutionPlan<T>& p, const T* weights, std
 /// dx (+)= the gradient of x.
 template <class T>
 void convolution_backward_data(Cpu& b, CpuConvolutionPlan<T>& p, const T* weights, std::uint64_t version,
-                               View<const T, Cpu> dy, View<T, Cpu> dx, bool add) {
+                               const View<const T, Cpu>& dy, const View<T, Cpu>& dx, bool add) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels(), per_group = g.group_outputs(), taps = g.taps();
   if (p.order == Order::native) {

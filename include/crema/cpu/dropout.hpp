@@ -36,8 +36,8 @@ struct DropoutKernels {
 /// y (+)= x times mask and scale, for two blobs of one shape
 /// and one order. In place is fine. Throws ShapeError.
 template <class T>
-void dropout(Cpu& cpu, View<const T, Cpu> x, View<std::type_identity_t<T>, Cpu> y, const DropoutMask& mask,
-             std::int64_t first_sample, bool add = false) {
+void dropout(Cpu& cpu, const View<const T, Cpu>& x, const View<std::type_identity_t<T>, Cpu>& y,
+             const DropoutMask& mask, std::int64_t first_sample, bool add = false) {
   if (x.shape != y.shape || x.layout.order != y.layout.order)
     throw ShapeError(cat("dropout from shape ", x.shape, " to ", y.shape, ", or between two orders"));
   if (x.shape.size() == 0) return;

@@ -99,7 +99,8 @@ void scale(Cpu& cpu, std::type_identity_t<T> a, std::span<T> y) {
 
 /// dst = src, or dst += src, between blobs of one shape and one order. For different orders see convert().
 template <class T>
-void copy(Cpu& cpu, View<const T, Cpu> src, View<std::type_identity_t<T>, Cpu> dst, bool add = false) {
+void copy(Cpu& cpu, const View<const T, Cpu>& src, const View<std::type_identity_t<T>, Cpu>& dst,
+          bool add = false) {
   const auto f = [&](std::int64_t n, const std::array<std::int64_t, 2>& at) {
     cpu.kernels<ElementwiseKernels<T>>().axpby(n, 1, src.data + at[0], add ? T(1) : T(0), dst.data + at[1]);
   };
@@ -108,7 +109,7 @@ void copy(Cpu& cpu, View<const T, Cpu> src, View<std::type_identity_t<T>, Cpu> d
 
 /// top = max(bottom, 0) + slope min(bottom, 0). In place is fine.
 template <class T>
-void relu_forward(Cpu& cpu, View<const T, Cpu> bottom, View<std::type_identity_t<T>, Cpu> top,
+void relu_forward(Cpu& cpu, const View<const T, Cpu>& bottom, const View<std::type_identity_t<T>, Cpu>& top,
                   std::type_identity_t<T> slope) {
   const auto f = [&](std::int64_t n, const std::array<std::int64_t, 2>& at) {
     cpu.kernels<ElementwiseKernels<T>>().relu_forward(n, bottom.data + at[0], top.data + at[1], slope);
@@ -119,8 +120,10 @@ void relu_forward(Cpu& cpu, View<const T, Cpu> bottom, View<std::type_identity_t
 /// bottom_diff (+)= top_diff where value > 0, slope top_diff elsewhere. `value` is the bottom, or the top
 /// when slope is not negative. In place is fine.
 template <class T>
-void relu_backward(Cpu& cpu, View<const T, Cpu> value, View<const std::type_identity_t<T>, Cpu> top_diff,
-                   View<std::type_identity_t<T>, Cpu> bottom_diff, std::type_identity_t<T> slope, bool add) {
+void relu_backward(Cpu& cpu, const View<const T, Cpu>& value,
+                   const View<const std::type_identity_t<T>, Cpu>& top_diff,
+                   const View<std::type_identity_t<T>, Cpu>& bottom_diff, std::type_identity_t<T> slope,
+                   bool add) {
   const auto f = [&](std::int64_t n, const std::array<std::int64_t, 3>& at) {
     cpu.kernels<ElementwiseKernels<T>>().relu_backward(n, value.data + at[0], top_diff.data + at[1],
                                                        bottom_diff.data + at[2], slope, add);

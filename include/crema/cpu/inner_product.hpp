@@ -44,8 +44,8 @@ struct InnerProductKernels {
 /// y = x w^T + bias (may be null). x: N x K values, y: N x outputs, w: outputs x K, or K x outputs if
 /// `transposed` (canonical only).
 template <class T>
-void inner_product_forward(Cpu& b, View<const T, Cpu> x, const T* w, bool transposed, const T* bias,
-                           View<T, Cpu> y) {
+void inner_product_forward(Cpu& b, const View<const T, Cpu>& x, const T* w, bool transposed, const T* bias,
+                           const View<T, Cpu>& y) {
   const std::int64_t outputs = y.shape.count(1), depth = x.shape.count(1), n = x.shape[0];
   if (x.layout.order == Order::canonical) {
     gemm<T>(b, Transpose::no, transposed ? Transpose::no : Transpose::yes, n, outputs, depth, 1, x.data,
@@ -72,9 +72,9 @@ namespace detail {
 
 /// dx (+)= dy w for the inputs [first, last) and the outputs [o, o + count), all native. `also` is parallel to w.
 template <class T>
-void inner_product_data_rows(const InnerProductKernels<T>& k, View<const T, Cpu> dy, const T* w,
+void inner_product_data_rows(const InnerProductKernels<T>& k, const View<const T, Cpu>& dy, const T* w,
                              const T* also, std::int64_t o, int count, std::int64_t first, std::int64_t last,
-                             View<T, Cpu> dx, bool add) {
+                             const View<T, Cpu>& dx, bool add) {
   const InputRuns in = input_runs(dx.shape, dx.layout);
   const std::int64_t depth = dx.shape.count(1);
   const EvenSplit sets{blocks(dx.shape), (blocks(dx.shape) + k.blocks - 1) / k.blocks};
@@ -103,8 +103,8 @@ inline EvenSplit inner_product_stretches(std::int64_t depth, std::int64_t unit, 
 
 /// dx (+)= dy w.
 template <class T>
-void inner_product_backward_data(Cpu& b, View<const T, Cpu> dy, const T* w, bool transposed, View<T, Cpu> dx,
-                                 bool add) {
+void inner_product_backward_data(Cpu& b, const View<const T, Cpu>& dy, const T* w, bool transposed,
+                                 const View<T, Cpu>& dx, bool add) {
   const std::int64_t outputs = dy.shape.count(1), depth = dx.shape.count(1), n = dx.shape[0];
   if (dx.layout.order == Order::canonical)
     return gemm<T>(b, Transpose::no, transposed ? Transpose::yes : Transpose::no, n, depth, outputs, 1,
@@ -128,8 +128,9 @@ inline std::int64_t inner_product_scratch(Cpu&, const Shape& x, std::int64_t out
 
 /// dw (+)= dy^T x, and db (+)= column sums of dy; either may be null.
 template <class T>
-void inner_product_backward_weights(Cpu& b, View<const T, Cpu> x, View<const T, Cpu> dy, bool transposed,
-                                    T* dw, bool add_w, T* db, bool add_b, std::span<std::byte> scratch) {
+void inner_product_backward_weights(Cpu& b, const View<const T, Cpu>& x, const View<const T, Cpu>& dy,
+                                    bool transposed, T* dw, bool add_w, T* db, bool add_b,
+                                    std::span<std::byte> scratch) {
   const std::int64_t outputs = dy.shape.count(1), depth = x.shape.count(1), n = x.shape[0];
   const T *xc = x.data, *dyc = dy.data;
   if (x.layout.order == Order::native) {
@@ -166,8 +167,9 @@ inline bool inner_product_in_one_pass(const Shape& x, std::int64_t outputs, cons
 /// that element on, a stretch of one row, from inside a region and after w was read there for the last time.
 /// `also`: what take() reads besides, parallel to w. dx.data may be null.
 template <class T, class Take>
-void inner_product_backward(Cpu& b, View<const T, Cpu> x, View<const T, Cpu> dy, const T* w, View<T, Cpu> dx,
-                            bool add, std::span<std::byte> scratch, const T* also, const Take& take) {
+void inner_product_backward(Cpu& b, const View<const T, Cpu>& x, const View<const T, Cpu>& dy, const T* w,
+                            const View<T, Cpu>& dx, bool add, std::span<std::byte> scratch, const T* also,
+                            const Take& take) {
   const std::int64_t outputs = dy.shape.count(1), depth = x.shape.count(1), n = x.shape[0];
   T* const xc = reinterpret_cast<T*>(scratch.data());
   T* const dyc = xc + (x.shape.size() + 15) / 16 * 16;

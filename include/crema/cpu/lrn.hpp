@@ -78,7 +78,7 @@ T window_sum(const T* p, const LrnWindow& w, bool squares) {
 
 /// scale has x's layout.
 template <class T>
-void lrn_forward(Cpu& b, const LrnSetting& s, View<const T, Cpu> x, T* scale, View<T, Cpu> y) {
+void lrn_forward(Cpu& b, const LrnSetting& s, const View<const T, Cpu>& x, T* scale, const View<T, Cpu>& y) {
   const T weight = static_cast<T>(s.weight()), beta = static_cast<T>(s.beta),
           offset = s.across ? static_cast<T>(s.k) : T(1);
   const auto& k = b.kernels<LrnKernels<T>>();
@@ -94,8 +94,8 @@ void lrn_forward(Cpu& b, const LrnSetting& s, View<const T, Cpu> x, T* scale, Vi
 
 /// dx (+)= the gradient of x; t is scratch of x's size and layout.
 template <class T>
-void lrn_backward(Cpu& b, const LrnSetting& s, View<const T, Cpu> x, const T* scale, View<const T, Cpu> dy,
-                  View<T, Cpu> dx, T* t, bool add) {
+void lrn_backward(Cpu& b, const LrnSetting& s, const View<const T, Cpu>& x, const T* scale,
+                  const View<const T, Cpu>& dy, const View<T, Cpu>& dx, T* t, bool add) {
   const T factor = static_cast<T>(2 * s.weight() * s.beta), beta = static_cast<T>(s.beta);
   const auto& k = b.kernels<LrnKernels<T>>();
   const bool native = x.layout.order == Order::native;

@@ -61,7 +61,7 @@ void parallel_order_runs(Cpu& cpu, const Shape& shape, const F& f) {
 
 /// dst (+)= src for two blobs of one shape, whatever their orders. Throws ShapeError when the shapes differ.
 template <class T>
-void convert(Cpu& cpu, View<const T, Cpu> src, View<std::type_identity_t<T>, Cpu> dst,
+void convert(Cpu& cpu, const View<const T, Cpu>& src, const View<std::type_identity_t<T>, Cpu>& dst,
              ConvertOptions o = {}) {
   if (src.shape != dst.shape) throw ShapeError(cat("convert from shape ", src.shape, " to ", dst.shape));
   if (src.layout.order == dst.layout.order) return copy<T>(cpu, src, dst, o.add);

@@ -67,8 +67,8 @@ inline std::pair<int, int> pool_holders(const WindowAxis& a, int in) {
 /// y = max or average of x over windows. `index`: one I per element of y for max (blocks x pixels x channels
 /// x 16 native, N,C,H,W canonical); not used by the average.
 template <class I, class T>
-void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax, View<const T, Cpu> x,
-                     View<T, Cpu> y, I* index) {
+void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax,
+                     const View<const T, Cpu>& x, const View<T, Cpu>& y, I* index) {
   const auto& k = b.kernels<PoolingKernels<T>>();
   const std::int64_t c = channels(x.shape);
   if (x.layout.order == Order::native) {
@@ -116,8 +116,8 @@ void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& a
 
 /// dx (+)= the gradient of x.
 template <class I, class T>
-void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax, View<const T, Cpu> dy,
-                      View<T, Cpu> dx, const I* index, bool add) {
+void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax,
+                      const View<const T, Cpu>& dy, const View<T, Cpu>& dx, const I* index, bool add) {
   const auto& k = b.kernels<PoolingKernels<T>>();
   const std::int64_t c = channels(dx.shape), out_plane = std::int64_t{ay.out} * ax.out;
   if (dx.layout.order == Order::native) {
@@ -180,7 +180,7 @@ void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& 
 /// mask = where in its input plane each maximum stands, y * W + x: Caffe's second top. Canonical.
 template <class I, class T>
 void pooling_mask(Cpu& b, const WindowAxis& ay, const WindowAxis& ax, const Layout& x, const I* index,
-                  View<T, Cpu> mask) {
+                  const View<T, Cpu>& mask) {
   const std::int64_t c = channels(mask.shape), plane = std::int64_t{ay.out} * ax.out;
   b.parallel(mask.shape[0], [&](std::int64_t n) {
     for (std::int64_t i = 0; i < c * plane; ++i) {

@@ -45,7 +45,7 @@ void each_softmax(Cpu& b, const Shape& s, const Layout& l, int axis, const F& f)
 
 /// y = exp(x - max) / sum of it, along the axis. Both of one layout.
 template <class T>
-void softmax_forward(Cpu& b, int axis, View<const T, Cpu> x, T* y) {
+void softmax_forward(Cpu& b, int axis, const View<const T, Cpu>& x, T* y) {
   const auto& k = b.kernels<SoftmaxKernels<T>>();
   const std::int64_t classes = x.shape[axis];
   detail::each_softmax(b, x.shape, x.layout, axis, [&](std::int64_t at, std::int64_t step) {
@@ -60,8 +60,8 @@ void softmax_forward(Cpu& b, int axis, View<const T, Cpu> x, T* y) {
 
 /// dx (+)= the gradient of x.
 template <class T>
-void softmax_backward(Cpu& b, int axis, View<const T, Cpu> y, View<const T, Cpu> dy, View<T, Cpu> dx,
-                      bool add) {
+void softmax_backward(Cpu& b, int axis, const View<const T, Cpu>& y, const View<const T, Cpu>& dy,
+                      const View<T, Cpu>& dx, bool add) {
   const auto& k = b.kernels<SoftmaxKernels<T>>();
   const std::int64_t classes = y.shape[axis];
   detail::each_softmax(b, y.shape, y.layout, axis, [&](std::int64_t at, std::int64_t step) {
@@ -80,8 +80,8 @@ void softmax_backward(Cpu& b, int axis, View<const T, Cpu> y, View<const T, Cpu>
 /// Sum of -log(max(p[label], smallest float)) and how many
 /// labels were counted. `labels`: outer x inner, canonical.
 template <class T>
-SoftmaxLossSum softmax_loss_forward(Cpu&, int axis, View<const T, Cpu> p, View<const T, Cpu> labels,
-                                    bool has_ignore, int ignore) {
+SoftmaxLossSum softmax_loss_forward(Cpu&, int axis, const View<const T, Cpu>& p,
+                                    const View<const T, Cpu>& labels, bool has_ignore, int ignore) {
   const std::int64_t classes = p.shape[axis], outer = p.shape.count(0, axis), inner = p.shape.count(axis + 1);
   SoftmaxLossSum r;
   for (std::int64_t n = 0; n < outer; ++n)
@@ -101,8 +101,8 @@ SoftmaxLossSum softmax_loss_forward(Cpu&, int axis, View<const T, Cpu> p, View<c
 
 /// dx (+)= scale * (p - onehot(label)), zero where ignored and in dead lanes.
 template <class T>
-void softmax_loss_backward(Cpu& b, int axis, View<const T, Cpu> p, View<const T, Cpu> labels, bool has_ignore,
-                           int ignore, T scale, View<T, Cpu> dx, bool add) {
+void softmax_loss_backward(Cpu& b, int axis, const View<const T, Cpu>& p, const View<const T, Cpu>& labels,
+                           bool has_ignore, int ignore, T scale, const View<T, Cpu>& dx, bool add) {
   const auto& k = b.kernels<SoftmaxKernels<T>>();
   const std::int64_t classes = p.shape[axis], inner = p.shape.count(axis + 1), images = p.shape[0];
   const auto label_at = [&](std::int64_t i) {

@@ -23,12 +23,13 @@ void fill(Cuda& b, std::span<T> y, std::type_identity_t<T> value) {
   b.launch("fill", cuda::launch_fill<T>, static_cast<std::int64_t>(y.size()), value, y.data());
 }
 template <class T>
-void copy(Cuda& b, View<const T, Cuda> src, View<std::type_identity_t<T>, Cuda> dst, bool add = false) {
+void copy(Cuda& b, const View<const T, Cuda>& src, const View<std::type_identity_t<T>, Cuda>& dst,
+          bool add = false) {
   b.launch("axpby", cuda::launch_axpby<T>, dst.shape.size(), T(1), src.data, add ? T(1) : T(0), dst.data);
 }
 /// Blobs are canonical here: a copy. Throws ShapeError for other orders.
 template <class T>
-void convert(Cuda& b, View<const T, Cuda> src, View<std::type_identity_t<T>, Cuda> dst,
+void convert(Cuda& b, const View<const T, Cuda>& src, const View<std::type_identity_t<T>, Cuda>& dst,
              ConvertOptions o = {}) {
   if (src.shape != dst.shape || src.layout.order != Order::canonical || dst.layout.order != Order::canonical)
     throw ShapeError(cat("convert on CUDA from shape ", src.shape, " to ", dst.shape,
@@ -36,13 +37,15 @@ void convert(Cuda& b, View<const T, Cuda> src, View<std::type_identity_t<T>, Cud
   copy(b, src, dst, o.add);
 }
 template <class T>
-void relu_forward(Cuda& b, View<const T, Cuda> bottom, View<std::type_identity_t<T>, Cuda> top,
+void relu_forward(Cuda& b, const View<const T, Cuda>& bottom, const View<std::type_identity_t<T>, Cuda>& top,
                   std::type_identity_t<T> slope) {
   b.launch("relu_forward", cuda::launch_relu_forward<T>, top.shape.size(), bottom.data, top.data, slope);
 }
 template <class T>
-void relu_backward(Cuda& b, View<const T, Cuda> value, View<const std::type_identity_t<T>, Cuda> top_diff,
-                   View<std::type_identity_t<T>, Cuda> bottom_diff, std::type_identity_t<T> slope, bool add) {
+void relu_backward(Cuda& b, const View<const T, Cuda>& value,
+                   const View<const std::type_identity_t<T>, Cuda>& top_diff,
+                   const View<std::type_identity_t<T>, Cuda>& bottom_diff, std::type_identity_t<T> slope,
+                   bool add) {
   b.launch("relu_backward", cuda::launch_relu_backward<T>, bottom_diff.shape.size(), value.data,
            top_diff.data, bottom_diff.data, slope, add);
 }
@@ -52,23 +55,24 @@ void relu_backward(Cuda& b, View<const T, Cuda> value, View<const std::type_iden
 inline std::int64_t inner_product_scratch(Cuda&, const Shape&, std::int64_t, const Layout&) { return 0; }
 
 template <class T>
-void inner_product_forward(Cuda& b, View<const T, Cuda> x, const T* w, bool transposed, const T* bias,
-                           View<T, Cuda> y) {
+void inner_product_forward(Cuda& b, const View<const T, Cuda>& x, const T* w, bool transposed, const T* bias,
+                           const View<T, Cuda>& y) {
   const std::int64_t n = x.shape[0], outputs = y.shape.count(1), depth = x.shape.count(1);
   gemm<T>(b, Transpose::no, transposed ? Transpose::no : Transpose::yes, n, outputs, depth, 1, x.data, depth,
           w, transposed ? outputs : depth, 0, y.data, outputs);
   if (bias) b.launch("add_bias", cuda::launch_add_bias<T>, n, outputs, bias, y.data);
 }
 template <class T>
-void inner_product_backward_data(Cuda& b, View<const T, Cuda> dy, const T* w, bool transposed,
-                                 View<T, Cuda> dx, bool add) {
+void inner_product_backward_data(Cuda& b, const View<const T, Cuda>& dy, const T* w, bool transposed,
+                                 const View<T, Cuda>& dx, bool add) {
   const std::int64_t n = dx.shape[0], outputs = dy.shape.count(1), depth = dx.shape.count(1);
   gemm<T>(b, Transpose::no, transposed ? Transpose::yes : Transpose::no, n, depth, outputs, 1, dy.data,
           outputs, w, transposed ? outputs : depth, add ? T(1) : T(0), dx.data, depth);
 }
 template <class T>
-void inner_product_backward_weights(Cuda& b, View<const T, Cuda> x, View<const T, Cuda> dy, bool transposed,
-                                    T* dw, bool add_w, T* db, bool add_b, std::span<std::byte>) {
+void inner_product_backward_weights(Cuda& b, const View<const T, Cuda>& x, const View<const T, Cuda>& dy,
+                                    bool transposed, T* dw, bool add_w, T* db, bool add_b,
+                                    std::span<std::byte>) {
   const std::int64_t n = x.shape[0], outputs = dy.shape.count(1), depth = x.shape.count(1);
   const T beta = add_w ? T(1) : T(0);
   if (dw && transposed)
@@ -89,13 +93,13 @@ inline cuda::Classes classes_of(const Shape& s, int axis) {
 }  // namespace detail
 
 template <class T>
-void softmax_forward(Cuda& b, int axis, View<const T, Cuda> x, T* y) {
+void softmax_forward(Cuda& b, int axis, const View<const T, Cuda>& x, T* y) {
   b.launch("softmax_forward", cuda::launch_softmax_forward<T>, detail::classes_of(x.shape, axis), x.data, y);
 }
 /// Waits for the device: the loss is a number of the host.
 template <class T>
-SoftmaxLossSum softmax_loss_forward(Cuda& b, int axis, View<const T, Cuda> p, View<const T, Cuda> labels,
-                                    bool has_ignore, int ignore) {
+SoftmaxLossSum softmax_loss_forward(Cuda& b, int axis, const View<const T, Cuda>& p,
+                                    const View<const T, Cuda>& labels, bool has_ignore, int ignore) {
   const cuda::Classes c = detail::classes_of(p.shape, axis);
   b.launch("softmax_loss", cuda::launch_softmax_loss<T>, c, p.data, labels.data, has_ignore, ignore,
            b.scratch());
@@ -109,8 +113,8 @@ SoftmaxLossSum softmax_loss_forward(Cuda& b, int axis, View<const T, Cuda> p, Vi
   return {out[0], static_cast<std::int64_t>(out[1])};
 }
 template <class T>
-void softmax_loss_backward(Cuda& b, int axis, View<const T, Cuda> p, View<const T, Cuda> labels,
-                           bool has_ignore, int ignore, T scale, View<T, Cuda> dx, bool add) {
+void softmax_loss_backward(Cuda& b, int axis, const View<const T, Cuda>& p, const View<const T, Cuda>& labels,
+                           bool has_ignore, int ignore, T scale, const View<T, Cuda>& dx, bool add) {
   b.launch("softmax_loss_backward", cuda::launch_softmax_loss_backward<T>, detail::classes_of(p.shape, axis),
            p.data, labels.data, has_ignore, ignore, scale, dx.data, add);
 }
