@@ -30,7 +30,7 @@ class Accuracy final : public Layer<T, B> {
     if (o.top_k == 0 || o.top_k > classes)
       throw SpecError(cat("top_k ", o.top_k, " must be from 1 to the ", classes, " classes"));
     Plan p;
-    p.top = {{.shape = {}, .kind = TopPlan::metric}};
+    p.top.push_back({.shape = {}, .kind = TopPlan::metric});
     if (spec.top.size() == 2) p.top.push_back({.shape = {classes}, .kind = TopPlan::detached});
     p.no_gradient = 3;
     p.backward_reads = Reads::none;

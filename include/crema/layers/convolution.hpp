@@ -90,10 +90,8 @@ class Convolution final : public Layer<T, B> {
         throw ShapeError("bottoms that share weights must have equally many channels");
       p.top.push_back({.shape = {s[0], g.outputs, g.y.out, g.x.out}});
     }
-    p.params.push_back({.name = "weight",
-                        .shape = {g.outputs, g.group_channels(), g.y.kernel, g.x.kernel},
-                        .filler = o.weight_filler});
-    if (o.bias_term) p.params.push_back({.name = "bias", .shape = {g.outputs}, .filler = o.bias_filler});
+    p.add_param("weight", {g.outputs, g.group_channels(), g.y.kernel, g.x.kernel}, o.weight_filler);
+    if (o.bias_term) p.add_param("bias", {g.outputs}, o.bias_filler);
     p.bottom_any_order = p.top_any_order = std::vector<bool>(bottom.size(), true);
     return p;
   }

@@ -28,12 +28,10 @@ class InnerProduct final : public Layer<T, B> {
     std::vector<std::int64_t> top(bottom[0].extents().begin(), bottom[0].extents().begin() + axis);
     top.push_back(outputs);
     Plan p;
-    p.top = {{.shape = Shape(top)}};
-    p.params.push_back({.name = "weight",
-                        .shape = o.transpose ? Shape{inputs, outputs} : Shape{outputs, inputs},
-                        .filler = o.weight_filler,
-                        .in_pieces = true});
-    if (o.bias_term) p.params.push_back({.name = "bias", .shape = {outputs}, .filler = o.bias_filler});
+    p.top.push_back({.shape = Shape(top)});
+    const Shape weight = o.transpose ? Shape{inputs, outputs} : Shape{outputs, inputs};
+    p.add_param("weight", weight, o.weight_filler).in_pieces = true;
+    if (o.bias_term) p.add_param("bias", {outputs}, o.bias_filler);
     const bool native = axis == 1 && !o.transpose;
     p.bottom_any_order = {native}, p.top_any_order = {native};
     p.backward_reads = Reads::bottom;

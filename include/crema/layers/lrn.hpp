@@ -25,7 +25,7 @@ class Lrn final : public Layer<T, B> {
     if (o.local_size % 2 == 0) throw SpecError(cat("local_size must be odd, not ", o.local_size));
     if (o.local_size > 1u << 16) throw SpecError("a local_size above 65536");
     Plan p;
-    p.top = {{.shape = bottom[0]}};
+    p.top.push_back({.shape = bottom[0]});
     p.bottom_any_order = {true}, p.top_any_order = {true};
     p.backward_reads = Reads::bottom;
     return p;

@@ -18,7 +18,7 @@ class Softmax final : public Layer<T, B> {
     check_tops(spec, 1, 1);
     const int axis = bottom[0].canonical_axis(read_options<SoftmaxOptions>(spec).axis);
     Plan p;
-    p.top = {{.shape = bottom[0], .in_place_of = 0}};
+    p.top.push_back({.shape = bottom[0], .in_place_of = 0});
     p.bottom_any_order = {axis == 1}, p.top_any_order = {axis == 1};
     p.backward_reads = Reads::top;
     return p;

@@ -30,7 +30,7 @@ class SoftmaxWithLoss final : public Layer<T, B> {
       throw ShapeError(cat("scores of shape ", bottom[0], " want ", positions,
                            " labels, but the labels have shape ", bottom[1]));
     Plan p;
-    p.top = {{.shape = {}, .kind = TopPlan::loss, .loss_weight = 1}};
+    p.top.push_back({.shape = {}, .kind = TopPlan::loss, .loss_weight = 1});
     if (spec.top.size() == 2) p.top.push_back({.shape = bottom[0], .kind = TopPlan::detached});
     p.bottom_any_order = {axis == 1, false}, p.top_any_order = {false, axis == 1};
     p.no_gradient = 2;

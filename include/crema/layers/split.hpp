@@ -20,7 +20,7 @@ class Split final : public Layer<T, B> {
     check_bottoms(spec, bottom.size(), 1, 1);
     check_tops(spec, 1, spec.top.size());
     Plan p;
-    p.top.assign(spec.top.size(), {.shape = bottom[0]});
+    p.top = std::vector<TopPlan>(spec.top.size(), {.shape = bottom[0]});
     p.bottom_any_order = {true};
     p.top_any_order = std::vector<bool>(spec.top.size(), true);
     p.backward_reads = Reads::none;

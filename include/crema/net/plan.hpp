@@ -54,6 +54,9 @@ struct StatePlan {
 };
 
 struct Plan {
+  /// The next parameter, in the order of Caffe's blobs; the reference is good until the next call.
+  ParamPlan& add_param(std::string_view name, const Shape& shape, const FillerSpec& filler);
+
   std::vector<TopPlan> top = {};
   std::vector<ParamPlan> params = {};
   std::vector<StatePlan> state = {};
@@ -84,6 +87,11 @@ CREMA_INLINE void check_bottoms(const LayerSpec& spec, std::size_t got, std::siz
 CREMA_INLINE void check_tops(const LayerSpec& spec, std::size_t least, std::size_t most);
 
 #if CREMA_BODIES
+CREMA_INLINE ParamPlan& Plan::add_param(std::string_view name, const Shape& shape, const FillerSpec& filler) {
+  ParamPlan& p = params.emplace_back();
+  p.name = name, p.shape = shape, p.filler = filler;
+  return p;
+}
 CREMA_INLINE void check_bottoms(const LayerSpec& spec, std::size_t got, std::size_t least, std::size_t most) {
   if (got >= least && got <= most) return;
   throw SpecError(cat(spec.type, " takes ", least, least == most ? std::string() : cat(" to ", most),
