@@ -9,11 +9,8 @@
 
 enum class Mode : std::uint8_t { plan, train, test, features, verify };
 enum class Connection : std::uint8_t { tcp, mpi };
-
-namespace crema::inline CREMA_ABI {
 constexpr std::string_view enum_names(Mode) { return "PLAN=0,TRAIN=1,TEST=2,FEATURES=3,VERIFY=4"; }
 constexpr std::string_view enum_names(Connection) { return "TCP=0,MPI=1"; }
-}  // namespace crema
 
 /// A stream of rows that will come.
 struct StreamOrder {

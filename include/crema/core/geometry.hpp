@@ -3,7 +3,9 @@
 // whatever computes it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "crema/core/config.hpp"
 
@@ -16,9 +18,27 @@ struct WindowAxis {
   friend bool operator==(const WindowAxis&, const WindowAxis&) = default;
 };
 
-/// The index of a maximum within its window: a byte where the window has at most 256 elements.
-using SmallIndex = std::uint8_t;
-using LargeIndex = std::uint16_t;
+/// Where in its window each maximum stands, one number per output: of one byte where windows have 256 elements
+/// at most, else of two. Byte: std::byte or, to read, const std::byte.
+template <class Byte>
+struct WindowIndex {
+  Byte* data = nullptr;
+  bool small = true;
+
+  std::size_t bytes() const { return small ? 1 : 2; }  // of one
+  Byte* at(std::int64_t i) const { return data + i * static_cast<std::int64_t>(bytes()); }
+  int get(std::int64_t i) const {
+    if (small) return std::to_integer<int>(data[i]);
+    std::uint16_t v = 0;
+    std::memcpy(&v, at(i), sizeof v);
+    return v;
+  }
+  void set(std::int64_t i, int value) const {
+    if (small) return void(data[i] = static_cast<std::byte>(value));
+    const auto v = static_cast<std::uint16_t>(value);
+    std::memcpy(at(i), &v, sizeof v);
+  }
+};
 
 /// A convolution of C x H x W into O x OH x OW; weights O x C/groups x KH x KW.
 struct ConvolutionGeometry {

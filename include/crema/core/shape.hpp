@@ -34,7 +34,8 @@ class Shape {
   std::int64_t operator[](int axis) const { return extents_[index(axis)]; }
   /// The axis as 0 .. rank-1. Throws ShapeError beyond the rank.
   int canonical_axis(int axis) const { return static_cast<int>(index(axis)); }
-  /// Product of the extents of axes [first, last).
+  /// Product of the extents of axes [first, last). No inline: every layer asks, none per element, and all of
+  /// them inline took 1 % of a build.
   [[gnu::noinline]] std::int64_t count(int first, int last) const {
     std::int64_t n = 1;
     for (int i = first; i < last; ++i) n *= (*this)[i];

@@ -111,8 +111,9 @@ CREMA_COLD inline std::vector<ConvolutionPass::Tap> taps_at(const WindowAxis& a,
   return taps;
 }
 
-CREMA_COLD inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const std::vector<ConvolutionPass::Tap>& rows,
-                     int base_row, int column, bool backward) {
+CREMA_COLD inline void add_runs(ConvolutionPass& p, const WindowAxis& ax,
+                                const std::vector<ConvolutionPass::Tap>& rows, int base_row, int column,
+                                bool backward) {
   using Tap = ConvolutionPass::Tap;
   const std::vector<Tap> first = taps_at(ax, column, backward);
   const std::vector<Tap> second =
@@ -146,7 +147,7 @@ CREMA_COLD inline void add_runs(ConvolutionPass& p, const WindowAxis& ax, const 
 
 /// Whether two rows of the output read the input in the same way, further down or up.
 CREMA_COLD inline bool same_taps(const std::vector<ConvolutionPass::Tap>& a,
-                      const std::vector<ConvolutionPass::Tap>& b) {
+                                 const std::vector<ConvolutionPass::Tap>& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i)
     if (a[i].k != b[i].k || a[i].in - a[0].in != b[i].in - b[0].in) return false;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <type_traits>
 
 #include "crema/core/geometry.hpp"
 #include "crema/cpu/backend.hpp"
@@ -14,38 +13,27 @@
 namespace crema::inline CREMA_ABI {
 
 /// One window as backward sees it from one of its input pixels.
-template <class T, class I>
+template <class T>
 struct PoolSource {
-  const T* dy;     // of the output pixel
-  const I* index;  // max
-  T scale;         // average: 1 / area
-  I tap;           // where in the window this input pixel stands
+  const T* dy;             // of the output pixel
+  const std::byte* index;  // max
+  T scale;                 // average: 1 / area
+  int tap;                 // where in the window this input pixel stands
 };
 
 template <class T>
 struct PoolingKernels {
-  template <class I>
   struct Max {
     /// The window's first pixel, its rows and columns, distances in elements; tap: index of its first pixel,
     /// tap_row: of a row.
     void (*forward)(const T* x, int rows, int columns, std::ptrdiff_t row, std::ptrdiff_t column, int tap,
-                    int tap_row, std::int64_t channels, T* y, I* index) = nullptr;
-    void (*backward)(const PoolSource<T, I>*, int n, std::int64_t channels, T* dx, bool add) = nullptr;
+                    int tap_row, std::int64_t channels, T* y, std::byte* index) = nullptr;
+    void (*backward)(const PoolSource<T>*, int n, std::int64_t channels, T* dx, bool add) = nullptr;
   };
-  Max<SmallIndex> small;
-  Max<LargeIndex> large;
+  Max small, large;  // by what an index takes
   void (*average)(const T* x, int rows, int columns, std::ptrdiff_t row, std::ptrdiff_t column, T scale,
                   std::int64_t channels, T* y) = nullptr;
-  void (*average_backward)(const PoolSource<T, SmallIndex>*, int n, std::int64_t channels, T* dx,
-                           bool add) = nullptr;
-
-  template <class I>
-  const Max<I>& max() const {
-    if constexpr (std::is_same_v<I, SmallIndex>)
-      return small;
-    else
-      return large;
-  }
+  void (*average_backward)(const PoolSource<T>*, int n, std::int64_t channels, T* dx, bool add) = nullptr;
 };
 
 /// Where an output's window begins and ends in the image, and how long it is in the padded image: what an
@@ -64,11 +52,12 @@ inline std::pair<int, int> pool_holders(const WindowAxis& a, int in) {
   return {t < a.kernel ? 0 : (t - a.kernel) / a.stride + 1, std::min(t / a.stride, a.out - 1)};
 }
 
-/// y = max or average of x over windows. `index`: one I per element of y for max (blocks x pixels x channels
+/// y = max or average of x over windows. `index`: one per element of y for max (blocks x pixels x channels
 /// x 16 native, N,C,H,W canonical); not used by the average.
-template <class I, class T>
+template <class T>
 void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax,
-                     const View<const T, Cpu>& x, const View<T, Cpu>& y, I* index) {
+                     const View<const T, Cpu>& x, const View<T, Cpu>& y,
+                     const WindowIndex<std::byte>& index) {
   const auto& k = b.kernels<PoolingKernels<T>>();
   const std::int64_t c = channels(x.shape);
   if (x.layout.order == Order::native) {
@@ -83,9 +72,10 @@ void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& a
         const std::int64_t pixel = std::int64_t{oy} * ax.out + ox;
         T* out = y.data + (block * y.layout.block + pixel * y.layout.pixel) * lanes;
         if (max)
-          k.template max<I>().forward(in, sy.hi - sy.lo, sx.hi - sx.lo, row, column,
-                                      (sy.lo - sy.begin) * ax.kernel + sx.lo - sx.begin, ax.kernel, c, out,
-                                      index + (block * ay.out * ax.out + pixel) * c * lanes);
+          (index.small ? k.small : k.large)
+              .forward(in, sy.hi - sy.lo, sx.hi - sx.lo, row, column,
+                       (sy.lo - sy.begin) * ax.kernel + sx.lo - sx.begin, ax.kernel, c, out,
+                       index.at((block * ay.out * ax.out + pixel) * c * lanes));
         else
           k.average(in, sy.hi - sy.lo, sx.hi - sx.lo, row, column, T(1) / static_cast<T>(sy.area * sx.area),
                     c, out);
@@ -109,24 +99,24 @@ void pooling_forward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& a
           }
         const std::int64_t o = plane * out_plane + std::int64_t{oy} * ax.out + ox;
         y.data[o] = max ? best : total * (T(1) / static_cast<T>(sy.area * sx.area));
-        if (max) index[o] = static_cast<I>(where);
+        if (max) index.set(o, where);
       }
   });
 }
 
 /// dx (+)= the gradient of x.
-template <class I, class T>
+template <class T>
 void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& ax,
-                      const View<const T, Cpu>& dy, const View<T, Cpu>& dx, const I* index, bool add) {
+                      const View<const T, Cpu>& dy, const View<T, Cpu>& dx,
+                      const WindowIndex<const std::byte>& index, bool add) {
   const auto& k = b.kernels<PoolingKernels<T>>();
   const std::int64_t c = channels(dx.shape), out_plane = std::int64_t{ay.out} * ax.out;
   if (dx.layout.order == Order::native) {
-    using Source = PoolSource<T, I>;
     b.parallel(blocks(dx.shape) * ay.in, [&](std::int64_t chunk) {
       const std::int64_t block = chunk / ay.in;
       const int iy = static_cast<int>(chunk % ay.in);
       const auto [oy0, oy1] = pool_holders(ay, iy);
-      Source sources[64];
+      PoolSource<T> sources[64];
       for (int ix = 0; ix < ax.in; ++ix) {
         T* out =
             dx.data + (block * dx.layout.block + (std::int64_t{iy} * ax.in + ix) * dx.layout.pixel) * lanes;
@@ -134,20 +124,17 @@ void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& 
         int n = 0;
         bool adding = add;
         const auto flush = [&] {
-          if (max)
-            k.template max<I>().backward(sources, n, c, out, adding);
-          else if constexpr (std::is_same_v<I, SmallIndex>)
-            k.average_backward(sources, n, c, out, adding);
+          (max ? (index.small ? k.small : k.large).backward : k.average_backward)(sources, n, c, out, adding);
           n = 0, adding = true;
         };
         for (int oy = oy0; oy <= oy1; ++oy)
           for (int ox = ox0; ox <= ox1; ++ox) {
             const PoolSpan sy = pool_span(ay, oy), sx = pool_span(ax, ox);
             const std::int64_t pixel = std::int64_t{oy} * ax.out + ox;
-            sources[n++] = Source{dy.data + (block * dy.layout.block + pixel * dy.layout.pixel) * lanes,
-                                  max ? index + (block * out_plane + pixel) * c * lanes : nullptr,
-                                  T(1) / static_cast<T>(sy.area * sx.area),
-                                  static_cast<I>((iy - sy.begin) * ax.kernel + ix - sx.begin)};
+            sources[n++] = {dy.data + (block * dy.layout.block + pixel * dy.layout.pixel) * lanes,
+                            max ? index.at((block * out_plane + pixel) * c * lanes) : nullptr,
+                            T(1) / static_cast<T>(sy.area * sx.area),
+                            (iy - sy.begin) * ax.kernel + ix - sx.begin};
             if (n == 64) flush();
           }
         if (n > 0 || !adding) flush();
@@ -168,7 +155,7 @@ void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& 
             const std::int64_t o = plane * out_plane + std::int64_t{oy} * ax.out + ox;
             if (!max)
               s += dy.data[o] * (T(1) / static_cast<T>(sy.area * sx.area));
-            else if (index[o] == static_cast<I>((iy - sy.begin) * ax.kernel + ix - sx.begin))
+            else if (index.get(o) == (iy - sy.begin) * ax.kernel + ix - sx.begin)
               s += dy.data[o];
           }
         T& d = dx.data[plane * in_plane + std::int64_t{iy} * ax.in + ix];
@@ -178,9 +165,9 @@ void pooling_backward(Cpu& b, bool max, const WindowAxis& ay, const WindowAxis& 
 }
 
 /// mask = where in its input plane each maximum stands, y * W + x: Caffe's second top. Canonical.
-template <class I, class T>
-void pooling_mask(Cpu& b, const WindowAxis& ay, const WindowAxis& ax, const Layout& x, const I* index,
-                  const View<T, Cpu>& mask) {
+template <class T>
+void pooling_mask(Cpu& b, const WindowAxis& ay, const WindowAxis& ax, const Layout& x,
+                  const WindowIndex<const std::byte>& index, const View<T, Cpu>& mask) {
   const std::int64_t c = channels(mask.shape), plane = std::int64_t{ay.out} * ax.out;
   b.parallel(mask.shape[0], [&](std::int64_t n) {
     for (std::int64_t i = 0; i < c * plane; ++i) {
@@ -188,8 +175,8 @@ void pooling_mask(Cpu& b, const WindowAxis& ay, const WindowAxis& ax, const Layo
       const std::int64_t at = x.order == Order::native
                                   ? ((n / lanes * plane + q) * c + ch) * lanes + n % lanes
                                   : n * c * plane + i;
-      const int iy = pool_span(ay, static_cast<int>(q / ax.out)).begin + index[at] / ax.kernel;
-      const int ix = pool_span(ax, static_cast<int>(q % ax.out)).begin + index[at] % ax.kernel;
+      const int iy = pool_span(ay, static_cast<int>(q / ax.out)).begin + index.get(at) / ax.kernel;
+      const int ix = pool_span(ax, static_cast<int>(q % ax.out)).begin + index.get(at) % ax.kernel;
       mask.data[n * c * plane + i] = static_cast<T>(std::int64_t{iy} * ax.in + ix);
     }
   });

@@ -20,8 +20,8 @@ namespace detail {
 
 /// One axis of a repeated option (`stride: 2`, `stride: [2, 1]`) or of its _h and _w spelling.
 CREMA_COLD inline int per_axis(std::string_view what, const std::vector<std::uint32_t>& list,
-                    std::optional<std::uint32_t> h, std::optional<std::uint32_t> w, std::size_t axis,
-                    std::uint32_t fallback) {
+                               std::optional<std::uint32_t> h, std::optional<std::uint32_t> w,
+                               std::size_t axis, std::uint32_t fallback) {
   if (h || w) {
     if (!list.empty()) throw SpecError(cat("give ", what, " or ", what, "_h and ", what, "_w, not both"));
     if (!h || !w) throw SpecError(cat("give both ", what, "_h and ", what, "_w"));

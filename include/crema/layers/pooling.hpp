@@ -76,45 +76,36 @@ class Pooling final : public Layer<T, B> {
 
   CREMA_COLD Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot> top) override {
     geometry_ = pooling_geometry(options_, bottom[0].shape);
-    small_ = geometry_.y.kernel * geometry_.x.kernel <= 256;
     if (options_.pool != PoolMethod::max) return {};
     const std::int64_t images =
         top[0].layout.order == Order::native ? blocks(top[0].shape) * lanes : top[0].shape[0];
-    return {.workspace = static_cast<std::size_t>(images * top[0].shape.count(1)) *
-                         (small_ ? sizeof(SmallIndex) : sizeof(LargeIndex))};
+    return {.workspace =
+                static_cast<std::size_t>(images * top[0].shape.count(1)) * index<std::byte>({}).bytes()};
   }
 
   void forward(B& b, const Forward<T, B>& f) override {
-    if (small_)
-      run(b, f, reinterpret_cast<SmallIndex*>(f.workspace.data()));
-    else
-      run(b, f, reinterpret_cast<LargeIndex*>(f.workspace.data()));
+    pooling_forward(b, options_.pool == PoolMethod::max, geometry_.y, geometry_.x, f.bottom[0], f.top[0],
+                    index(f.workspace));
+    if (f.top.size() == 2)
+      pooling_mask(b, geometry_.y, geometry_.x, f.bottom[0].layout, index<const std::byte>(f.workspace),
+                   f.top[1]);
   }
 
   void backward(B& b, const Backward<T, B>& k) override {
     const auto& [dx, wanted, add] = k.bottom_diff[0];
-    if (!wanted) return;
-    const bool max = options_.pool == PoolMethod::max;
-    if (small_ || !max)
-      pooling_backward<SmallIndex, T>(b, max, geometry_.y, geometry_.x, k.top_diff[0], dx,
-                                      reinterpret_cast<const SmallIndex*>(k.workspace.data()), add);
-    else
-      pooling_backward<LargeIndex, T>(b, max, geometry_.y, geometry_.x, k.top_diff[0], dx,
-                                      reinterpret_cast<const LargeIndex*>(k.workspace.data()), add);
+    if (wanted)
+      pooling_backward(b, options_.pool == PoolMethod::max, geometry_.y, geometry_.x, k.top_diff[0], dx,
+                       index(k.workspace), add);
   }
 
  private:
-  template <class I>
-  void run(B& b, const Forward<T, B>& f, I* index) {
-    pooling_forward<I, T>(b, options_.pool == PoolMethod::max, geometry_.y, geometry_.x, f.bottom[0],
-                          f.top[0], index);
-    if (f.top.size() == 2)
-      pooling_mask<I, T>(b, geometry_.y, geometry_.x, f.bottom[0].layout, index, f.top[1]);
+  template <class Byte>
+  WindowIndex<Byte> index(std::span<Byte> workspace) const {
+    return {workspace.data(), geometry_.y.kernel * geometry_.x.kernel <= 256};
   }
 
   PoolingOptions options_;
   PoolingGeometry geometry_;
-  bool small_ = true;
 };
 
 #if defined(CREMA_COMPILED)  // crema::compiled has it

@@ -8,6 +8,11 @@
 //     return s;
 //   }
 //
+// The names of an enumeration stand beside it, in its namespace:
+//
+//   enum class Bound { soft, hard };
+//   constexpr std::string_view enum_names(Bound) { return "SOFT=0,HARD=1"; }
+//
 // The default of a field is its member's initialiser. A plain member is written when it differs from its
 // default, a std::optional when it has a value, a vector always. A struct with a member `Message other` keeps
 // there what its table does not know.
@@ -55,8 +60,8 @@ struct SchemaField {
   std::string_view name;
   Kind kind = Kind::int32;
   bool repeated = false, packed = false;
-  std::string_view names = {};           // of an enumeration: "A=0,B=1"
-  const Schema* message = nullptr;       // of a message
+  std::string_view names = {};      // of an enumeration: "A=0,B=1"
+  const Schema* message = nullptr;  // of a message
   // The member of a C++ struct behind it; null where the table has no struct.
   std::size_t offset = 0;
   const void* defaults = nullptr;  // an object whose members have their default values
@@ -281,7 +286,7 @@ const M& defaults() {
 }
 
 CREMA_COLD inline SchemaField make_field(int number, std::string_view name, bool packed, const MemberType& t,
-                              const void* member, const void* defaults) {
+                                         const void* member, const void* defaults) {
   SchemaField f{number, name, t.kind, t.repeated, packed, t.names};
   if (t.message) f.message = &t.message();
   f.offset = static_cast<std::size_t>(static_cast<const char*>(member) - static_cast<const char*>(defaults));

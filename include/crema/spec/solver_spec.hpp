@@ -19,7 +19,9 @@ enum class SolverType : std::uint8_t {
 
 constexpr std::string_view enum_names(SolverMode) { return "CPU=0,GPU=1"; }
 constexpr std::string_view enum_names(SnapshotFormat) { return "HDF5=0,BINARYPROTO=1"; }
-constexpr std::string_view enum_names(SolverType) { return "SGD=0,NESTEROV=1,ADAGRAD=2,RMSPROP=3,ADADELTA=4,ADAM=5"; }
+constexpr std::string_view enum_names(SolverType) {
+  return "SGD=0,NESTEROV=1,ADAGRAD=2,RMSPROP=3,ADADELTA=4,ADAM=5";
+}
 
 struct SolverSpec {
   std::optional<std::string> net = {},

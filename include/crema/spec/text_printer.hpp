@@ -54,7 +54,8 @@ inline void print_number(std::string& out, const SchemaField& row, std::uint64_t
       break;
     case Kind::enumeration:
       for (std::string_view names = row.names; !names.empty();)
-        if (const EnumName n = next_name(names); n.value == static_cast<int>(bits)) return void(out += n.name);
+        if (const EnumName n = next_name(names); n.value == static_cast<int>(bits))
+          return void(out += n.name);
       [[fallthrough]];
     default:
       append(out, static_cast<std::int64_t>(bits));

@@ -21,7 +21,7 @@ inline CREMA_ALWAYS_INLINE auto widen(N v) {
 
 template <class T, class I>
 void pool_max(const T* x, int rows, int columns, std::ptrdiff_t row, std::ptrdiff_t column, int tap,
-              int tap_row, std::int64_t channels, T* y, I* index) {
+              int tap_row, std::int64_t channels, T* y, std::byte* index) {
   using N = typename Narrow<T, I>::type;
   constexpr int n = V<T>::n;
   for (std::int64_t i = 0; i < channels * 16; i += n) {
@@ -36,19 +36,19 @@ void pool_max(const T* x, int rows, int columns, std::ptrdiff_t row, std::ptrdif
       }
     store(y + i, best);
     const N narrow = __builtin_convertvector(where, N);
-    __builtin_memcpy(index + i, &narrow, sizeof narrow);
+    __builtin_memcpy(index + i * std::int64_t{sizeof(I)}, &narrow, sizeof narrow);
   }
 }
 
 template <class T, class I>
-void pool_max_backward(const PoolSource<T, I>* s, int count, std::int64_t channels, T* dx, bool add) {
+void pool_max_backward(const PoolSource<T>* s, int count, std::int64_t channels, T* dx, bool add) {
   using N = typename Narrow<T, I>::type;
   constexpr int n = V<T>::n;
   for (std::int64_t i = 0; i < channels * 16; i += n) {
     vec<T> acc = add ? load(dx + i) : vec<T>{};
     for (int k = 0; k < count; ++k) {
       N narrow;
-      __builtin_memcpy(&narrow, s[k].index + i, sizeof narrow);
+      __builtin_memcpy(&narrow, s[k].index + i * std::int64_t{sizeof(I)}, sizeof narrow);
       const ivec<T> where = (ivec<T>)widen<typename V<T>::integer, I>(narrow);
       acc += where == iset<T>(s[k].tap) ? load(s[k].dy + i) : vec<T>{};
     }
@@ -68,8 +68,7 @@ void pool_average(const T* x, int rows, int columns, std::ptrdiff_t row, std::pt
 }
 
 template <class T>
-void pool_average_backward(const PoolSource<T, SmallIndex>* s, int count, std::int64_t channels, T* dx,
-                           bool add) {
+void pool_average_backward(const PoolSource<T>* s, int count, std::int64_t channels, T* dx, bool add) {
   for (std::int64_t i = 0; i < channels * 16; i += V<T>::n) {
     vec<T> acc = add ? load(dx + i) : vec<T>{};
     for (int k = 0; k < count; ++k) acc += set(s[k].scale) * load(s[k].dy + i);
@@ -79,8 +78,8 @@ void pool_average_backward(const PoolSource<T, SmallIndex>* s, int count, std::i
 
 template <class T>
 constexpr PoolingKernels<T> make_table(std::type_identity<PoolingKernels<T>>) {
-  return {.small = {&pool_max<T, SmallIndex>, &pool_max_backward<T, SmallIndex>},
-          .large = {&pool_max<T, LargeIndex>, &pool_max_backward<T, LargeIndex>},
+  return {.small = {&pool_max<T, std::uint8_t>, &pool_max_backward<T, std::uint8_t>},
+          .large = {&pool_max<T, std::uint16_t>, &pool_max_backward<T, std::uint16_t>},
           .average = &pool_average<T>,
           .average_backward = &pool_average_backward<T>};
 }
