@@ -95,18 +95,6 @@ inline CREMA_ALWAYS_INLINE X cross_sums(X (&r)[N]) {
   }
 }
 
-/// sums[i] += the lanes of acc[i], for a count that vectors divide. Apart from the tiles, which need not repeat it.
-template <class T>
-void add_cross_sums(const vec<T>* acc, int count, T* sums) {
-  constexpr int n = V<T>::n;
-  for (int g = 0; g < count; g += n) {
-    vec<T> r[n];
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) r[i] = acc[g + i];
-    storeu(sums + g, loadu(sums + g) + cross_sums<vec<T>, 1>(r));
-  }
-}
-
 template <class T, int A, int B>
 void weight_gradient_dot(const GradientPixels<T>& p, T* sums) {
   constexpr int L = V<T>::line, n = V<T>::n, count = (A * B + n - 1) / n * n;
@@ -132,10 +120,13 @@ void weight_gradient_dot(const GradientPixels<T>& p, T* sums) {
       }
     }
   }
-  vec<T> out[count];
-#pragma GCC unroll 32
-  for (int i = 0; i < count; ++i) out[i] = acc[i];
-  add_cross_sums<T>(out, count, sums);
+#pragma GCC unroll 16
+  for (int g = 0; g < count; g += n) {
+    vec<T> r[n];
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) r[i] = acc[g + i];
+    storeu(sums + g, loadu(sums + g) + cross_sums<vec<T>, 1>(r));
+  }
 }
 
 /// C lines side by side, so that no addition waits for the one before.
