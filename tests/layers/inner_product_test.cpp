@@ -18,6 +18,8 @@ TEST_CASE("InnerProduct holds the layer contract", "[layers]") {
   for (const Case& c : {
            Case{{.num_output = 7}, {5, 13}},
            Case{{.num_output = 10}, {64, 50}},
+           Case{{.num_output = 9}, {48, 20}},
+           Case{{.num_output = 3}, {40, 11}},
            Case{{.num_output = 19}, {17, 3, 4, 5}},
            Case{{.num_output = 1, .bias_term = false}, {33, 2, 1, 1}},
            Case{{.num_output = 40}, {3, 37, 1, 3}},

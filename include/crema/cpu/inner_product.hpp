@@ -26,7 +26,9 @@ inline InputRuns input_runs(const Shape& s, const Layout& l) {
 
 template <class T>
 struct InnerProductKernels {
-  static constexpr std::size_t max_rows = 8, max_blocks = 3;
+  static constexpr int max_rows = 8, max_blocks = 3;
+  static constexpr int least_rows =
+      max_rows / 2;  // of tiles with more blocks than one: no even split has fewer
   /// y lines [0, rows) = bias + w x for some blocks of images, `x_block` and `y_block` elements apart; w rows
   /// k apart.
   using Forward = void (*)(const T* w, std::int64_t k, const InputRuns&, const T* x, std::int64_t x_block,
@@ -57,8 +59,9 @@ void inner_product_forward(Cpu& b, const View<const T, Cpu>& x, const T* w, bool
   }
   const auto& k = b.kernels<InnerProductKernels<T>>();
   const InputRuns runs = input_runs(x.shape, x.layout);
+  const int together = outputs < k.least_rows ? 1 : k.blocks;
   const EvenSplit tiles{outputs, (outputs + k.rows - 1) / k.rows},
-      sets{blocks(x.shape), (blocks(x.shape) + k.blocks - 1) / k.blocks};
+      sets{blocks(x.shape), (blocks(x.shape) + together - 1) / together};
   b.parallel(tiles.groups * sets.groups, [&](std::int64_t chunk) {
     const std::int64_t t = chunk / sets.groups, s = chunk % sets.groups, o = tiles.first(t),
                        block = sets.first(s);

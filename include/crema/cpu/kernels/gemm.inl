@@ -116,10 +116,9 @@ void gemm_tile(const GemmBlock<T>& g, const T* a, const T* b, std::int64_t step,
   const bool plain = columns == 2 * n && g.column_step == 1;
   vec<T> left[R], right[R];
 #pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-    left[i] = right[i] = vec<T>{};
-    if (plain) __builtin_prefetch(c + i * g.row_step), __builtin_prefetch(c + i * g.row_step + n);
-  }
+  for (int i = 0; i < R; ++i) left[i] = right[i] = vec<T>{};
+  for (int i = 0; plain && i < R; ++i)
+    __builtin_prefetch(c + i * g.row_step), __builtin_prefetch(c + i * g.row_step + n);
   for (std::int64_t k = g.depth; k > 0; --k, a += R, b += step) {
     const vec<T> b0 = loadu(b), b1 = loadu(b + n);
 #pragma GCC unroll 16

@@ -82,9 +82,9 @@ void inner_product_backward(const T* w, const T* also, std::int64_t k, int n, co
     inner_product_lines<T, 1, N>(w + i, also + i, k, n, dy, dy_block, step, dx + i * step, dx_block, add);
 }
 
-template <class T, int N, int... R>
+template <class T, int N, int First, int... R>
 constexpr void add_inner_products(InnerProductKernels<T>& k, std::integer_sequence<int, R...>) {
-  ((k.forward[R + 1][N] = &inner_product_tile<T, R + 1, N>), ...);
+  ((k.forward[First + R][N] = &inner_product_tile<T, First + R, N>), ...);
 }
 
 template <class T>
@@ -92,10 +92,11 @@ constexpr InnerProductKernels<T> make_table(std::type_identity<InnerProductKerne
   constexpr int line = V<T>::line, rows = registers == 32 ? 8 : line == 2 ? 6 : line == 4 ? 2 : 1;
   InnerProductKernels<T> k;
   k.rows = rows, k.blocks = registers == 32 && line == 1 ? 3 : 1;
-  add_inner_products<T, 1>(k, std::make_integer_sequence<int, rows>());
+  add_inner_products<T, 1, 1>(k, std::make_integer_sequence<int, rows>());
   if constexpr (registers == 32 && line == 1) {
-    add_inner_products<T, 2>(k, std::make_integer_sequence<int, rows>());
-    add_inner_products<T, 3>(k, std::make_integer_sequence<int, rows>());
+    constexpr int least = InnerProductKernels<T>::least_rows;
+    add_inner_products<T, 2, least>(k, std::make_integer_sequence<int, rows + 1 - least>());
+    add_inner_products<T, 3, least>(k, std::make_integer_sequence<int, rows + 1 - least>());
   }
   k.backward[1] = &inner_product_backward<T, 1>;
   if constexpr (registers == 32 && line == 1) {
