@@ -27,8 +27,7 @@ inline InputRuns input_runs(const Shape& s, const Layout& l) {
 template <class T>
 struct InnerProductKernels {
   static constexpr int max_rows = 8, max_blocks = 3;
-  static constexpr int least_rows =
-      max_rows / 2;  // of tiles with more blocks than one: no even split has fewer
+  static constexpr int least_rows = max_rows / 2;  // of tiles of several blocks: even splits have no fewer
   /// y lines [0, rows) = bias + w x for some blocks of images, `x_block` and `y_block` elements apart; w rows
   /// k apart.
   using Forward = void (*)(const T* w, std::int64_t k, const InputRuns&, const T* x, std::int64_t x_block,

@@ -77,7 +77,7 @@ class InnerProduct final : public Layer<T, B> {
   }
 
  private:
-  /// Canonical blobs as a matrix: axes before `axis` are rows.
+  /// Canonical blobs as a matrix: axes before `axis` are rows. No inline: it is called five times.
   template <class U>
   [[gnu::noinline]] View<U, B> rows(View<U, B> v) const {
     if (v.layout.order == Order::native) return v;

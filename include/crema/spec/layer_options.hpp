@@ -39,8 +39,8 @@ constexpr std::string_view enum_names(NormRegion) { return "ACROSS_CHANNELS=0,WI
 constexpr std::string_view enum_names(Normalization) { return "FULL=0,VALID=1,BATCH_SIZE=2,NONE=3"; }
 constexpr std::string_view enum_names(DataBackend) { return "LEVELDB=0,LMDB=1"; }
 constexpr std::string_view enum_names(CosDataType) {
-  return "STRING=0,INT=1,FLOAT=2,INT_ARRAY=3,FLOAT_ARRAY=4,ENCODED_IMAGE=5,RAW_IMAGE=6,ENCODED_IMAGE_WITH_"
-         "DIM=7";
+  return "STRING=0,INT=1,FLOAT=2,INT_ARRAY=3,FLOAT_ARRAY=4,ENCODED_IMAGE=5,RAW_IMAGE=6,"
+         "ENCODED_IMAGE_WITH_DIM=7";
 }
 
 /// BlobShape: the extents of one blob.
