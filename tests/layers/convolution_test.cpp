@@ -22,7 +22,8 @@ TEST_CASE("Convolution holds the layer contract in every geometry", "[layers]") 
            Case{{.num_output = 6, .pad = {1, 2}, .kernel_size = {3, 2}, .stride = {2, 3}}, {2, 4, 9, 11}},
            Case{{.num_output = 8, .kernel_size = {5}, .stride = {4}}, {5, 3, 17, 19}},
            Case{{.num_output = 6, .pad = {2}, .kernel_size = {3}, .dilation = {2}}, {4, 5, 8, 8}},
-           Case{{.num_output = 6, .pad = {1}, .kernel_size = {3}, .group = 2}, {16, 4, 6, 6}},
+           Case{{.num_output = 6, .pad = {1}, .kernel_size = {3}, .group = 2}, {40, 4, 6, 6}},
+           Case{{.num_output = 2, .kernel_size = {1}}, {150, 1, 6, 6}},  // more blocks than parts
            Case{{.num_output = 5, .pad = {1}, .kernel_size = {3}, .stride = {2}, .group = 5}, {3, 5, 7, 7}},
            Case{{.num_output = 17, .kernel_size = {1}}, {3, 13, 4, 5}},
            Case{{.num_output = 3, .kernel_size = {2}, .stride = {3}},

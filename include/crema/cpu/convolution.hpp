@@ -225,6 +225,10 @@ struct GradientTask {
 /// these pixels, of either side, stay in L2 while its tiles pass over them, and its sums on the stack.
 inline constexpr int gradient_pixels = 64, max_gradient_lines = 4096, max_gradient_tiles = 384;
 
+/// The sums of one tile of a weight gradient, its outputs' rows after each other.
+template <class T>
+using GradientSums = T[32];
+
 /// What a Convolution layer keeps between steps on the CPU.
 template <class T>
 struct CpuConvolutionPlan {
@@ -235,6 +239,7 @@ struct CpuConvolutionPlan {
   std::vector<GradientColumn> gradient_columns;
   std::vector<int> gradient_sets;  // where sets of columns begin, and the last one ends
   std::vector<GradientTask> gradient_tasks;
+  int gradient_tiles = 0;                                       // the most of a task
   int gradient_columns_at_once = 1, gradient_rows_at_once = 1;  // of output pixels
   Buffer<T, Cpu> packed, packed_backward;                       // weights in the kernels' order
   std::uint64_t packed_version = 0, packed_backward_version = 0;

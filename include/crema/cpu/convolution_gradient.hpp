@@ -3,6 +3,8 @@
 //
 // In native order lanes are images: a tile of output x input channels is a set of dot products over pixels and
 // images. A task passes all its tiles over a stretch of pixels while they are in cache, then goes on to the next.
+// Where weights are few beside pixels, the blocks of a batch are summed in parts: a thread then reads the blocks that it
+// has written itself in the regions before, and no core waits for another's cache.
 #pragma once
 
 #include "crema/cpu/convolution.hpp"
@@ -36,10 +38,33 @@ inline std::pair<int, int> inside(const WindowAxis& a, int k) {
   return {lo, hi};
 }
 
+/// Calls f(column, kernel row) for each tile of a row of tiles of a task.
+template <class T, class F>
+void for_each_tile(const CpuConvolutionPlan<T>& p, const GradientTask& t, const F& f) {
+  for (int i = t.set0; i < t.set1; ++i)
+    for (int ky = t.ky0; ky < t.ky1; ++ky)
+      for (int c = p.gradient_sets[static_cast<std::size_t>(i)];
+           c < p.gradient_sets[static_cast<std::size_t>(i + 1)]; ++c)
+        f(p.gradient_columns[static_cast<std::size_t>(c)], ky);
+}
+
+/// Of a batch's blocks, summed apart.
+inline constexpr std::int64_t most_parts = 8;
+
+/// How many parts the blocks of a batch are summed in. The number of threads must not change it: it changes sums.
+template <class T>
+std::int64_t gradient_parts(const ConvolutionGeometry& g, std::int64_t blocks) {
+  constexpr std::int64_t most_bytes = 512 * 1024, least_pixels = 32;
+  const std::int64_t bytes =
+      std::int64_t{g.outputs} * g.group_channels() * g.taps() * static_cast<std::int64_t>(sizeof(T));
+  const bool few = bytes <= most_bytes && std::int64_t{g.y.out} * g.x.out >= least_pixels;
+  return few ? std::min(blocks, most_parts) : 1;
+}
+
 /// Tasks as large as cache and stack allow, so that data is read few times, but some for every thread. How they are
 /// cut changes no sum.
 template <class T>
-CREMA_COLD void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
+CREMA_COLD void plan_gradient_tasks(CpuConvolutionPlan<T>& p, std::int64_t parts, int threads) {
   const auto set = [&](int i) { return p.gradient_sets[static_cast<std::size_t>(i)]; };
   const int n = static_cast<int>(p.gradient_sets.size()) - 1,
             rows = static_cast<int>(p.gradient_rows.size()) - 1, kernel = p.geometry.y.kernel;
@@ -65,7 +90,7 @@ CREMA_COLD void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
         row += r;
       }
     }
-    return p.geometry.groups * static_cast<int>(p.gradient_tasks.size());
+    return parts * p.geometry.groups * static_cast<std::int64_t>(p.gradient_tasks.size());
   };
   int most_rows = std::clamp(max_gradient_lines / (p.gradient_rows[1] * gradient_pixels), 1, rows);
   int most_ky = std::clamp(max_gradient_tiles / columns, 1, kernel);
@@ -73,11 +98,20 @@ CREMA_COLD void plan_gradient_tasks(CpuConvolutionPlan<T>& p, int threads) {
     int& most = most_rows > 1 ? most_rows : most_ky;
     most = (most + 1) / 2;
   }
+  p.gradient_tiles = 0;
+  for (const GradientTask& t : p.gradient_tasks) {
+    int tiles = 0;
+    for_each_tile(p, t, [&](const GradientColumn&, int) { ++tiles; });
+    p.gradient_tiles = std::max(p.gradient_tiles, tiles * (t.row1 - t.row0));
+  }
+  const auto tiles = static_cast<std::size_t>(p.geometry.groups * p.gradient_tiles) * p.gradient_tasks.size();
+  p.scratch = std::max(parts > 1 ? static_cast<std::size_t>(parts) * tiles * sizeof(GradientSums<T>) : 0,
+                       static_cast<std::size_t>(most_parts * p.geometry.outputs) * sizeof(T));
 }
 
 template <class T>
 CREMA_COLD void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel,
-                                     const ConvolutionKernels<T>& k, int threads) {
+                                     const ConvolutionKernels<T>& k, std::int64_t blocks, int threads) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels();
   const bool merge =
@@ -123,17 +157,7 @@ CREMA_COLD void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pi
     int first = 0;
     for (const int n : near_equal(channels, b)) singles(first, n, 0, 0), end_set(), first += n;
   }
-  plan_gradient_tasks(p, threads);
-}
-
-/// Calls f(column, kernel row) for each tile of a row of tiles of a task.
-template <class T, class F>
-void for_each_tile(const CpuConvolutionPlan<T>& p, const GradientTask& t, const F& f) {
-  for (int i = t.set0; i < t.set1; ++i)
-    for (int ky = t.ky0; ky < t.ky1; ++ky)
-      for (int c = p.gradient_sets[static_cast<std::size_t>(i)];
-           c < p.gradient_sets[static_cast<std::size_t>(i + 1)]; ++c)
-        f(p.gradient_columns[static_cast<std::size_t>(c)], ky);
+  plan_gradient_tasks(p, gradient_parts<T>(g, blocks), threads);
 }
 
 /// The output pixels that one call sums: rows [y0, y1) x columns [x0, x1).
@@ -150,26 +174,26 @@ void pack_stretch(const T* dy, int count, const Stretch& s, std::ptrdiff_t row, 
       std::copy_n(dy + y * row + x * pixel, count * lanes, packed);
 }
 
-/// The tiles of a native weight gradient's task, each summed over all images and pixels in order.
+/// Sums the tiles of a task over the images of blocks [block0, block1) and all pixels, in order.
 template <class T>
 void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels<T>& k,
                         const View<const T, Cpu>& x, const View<const T, Cpu>& dy, int group,
-                        const GradientTask& task, T* dw) {
+                        const GradientTask& task, std::int64_t block0, std::int64_t block1,
+                        GradientSums<T>* sums) {
   const ConvolutionGeometry& g = p.geometry;
-  const int channels = g.group_channels(), outputs = g.group_outputs(), taps = g.taps();
+  const int channels = g.group_channels(), outputs = g.group_outputs();
   const std::ptrdiff_t pixel = dy.layout.pixel * lanes, x_step = g.x.stride * x.layout.pixel * lanes;
-  alignas(64) T sums[max_gradient_tiles][32];
   alignas(64) T packed[gradient_pixels * ConvolutionKernels<T>::max_a * lanes];
-  const auto row_of = [&](int r) { return p.gradient_rows[static_cast<std::size_t>(r)]; };
   int tile = 0;
   for (int r = task.row0; r < task.row1; ++r)
     for_each_tile(p, task, [&](const GradientColumn&, int) { std::fill_n(sums[tile++], 32, T(0)); });
   const auto sum = [&](std::int64_t block, const Stretch& s) {
     tile = 0;
     for (int r = task.row0; r < task.row1; ++r) {
-      const int a = row_of(r + 1) - row_of(r);
-      pack_stretch(dy.data + (block * dy.layout.block + std::int64_t{group} * outputs + row_of(r)) * lanes, a,
-                   s, g.x.out * pixel, pixel, packed);
+      const int first = p.gradient_rows[static_cast<std::size_t>(r)],
+                a = p.gradient_rows[static_cast<std::size_t>(r + 1)] - first;
+      pack_stretch(dy.data + (block * dy.layout.block + std::int64_t{group} * outputs + first) * lanes, a, s,
+                   g.x.out * pixel, pixel, packed);
       for_each_tile(p, task, [&](const GradientColumn& c, int ky) {
         const auto [top, bottom] = inside(g.y, ky);
         const int y0 = std::max(top, s.y0), y1 = std::min(bottom, s.y1), x0 = std::max(c.lo, s.x0),
@@ -190,19 +214,31 @@ void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels
     }
   };
   const int width = p.gradient_columns_at_once, height = p.gradient_rows_at_once;
-  for (std::int64_t block = 0; block < blocks(x.shape); ++block)
+  for (std::int64_t block = block0; block < block1; ++block)
     for (int y = 0; y < g.y.out; y += height)
       for (int left = 0; left < g.x.out; left += width)
         sum(block, {y, std::min(y + height, g.y.out), left, std::min(left + width, g.x.out)});
-  tile = 0;
+}
+
+/// Adds a task's sums to their weights: those of `parts` parts, `stride` tiles apart, in order.
+template <class T>
+void add_gradient_tiles(const CpuConvolutionPlan<T>& p, int group, const GradientTask& task,
+                        const GradientSums<T>* sums, std::int64_t parts, std::int64_t stride, T* dw) {
+  const ConvolutionGeometry& g = p.geometry;
+  const int channels = g.group_channels(), outputs = g.group_outputs(), taps = g.taps();
+  int tile = 0;
   for (int r = task.row0; r < task.row1; ++r)
     for_each_tile(p, task, [&](const GradientColumn& c, int ky) {
-      for (int o = row_of(r), i = 0; o < row_of(r + 1); ++o)
+      const int o0 = p.gradient_rows[static_cast<std::size_t>(r)],
+                o1 = p.gradient_rows[static_cast<std::size_t>(r + 1)];
+      for (int o = o0, i = 0; o < o1; ++o)
         for (int j = 0; j < c.count; ++j, ++i) {
           const int line = c.first + j, channel = c.merged ? line % channels : line,
                     kx = c.merged ? line / channels : c.tap;
+          T total = 0;
+          for (std::int64_t part = 0; part < parts; ++part) total += sums[part * stride + tile][i];
           dw[((std::int64_t{group} * outputs + o) * channels + channel) * taps + ky * g.x.kernel + kx] +=
-              sums[tile][i];
+              total;
         }
       ++tile;
     });
@@ -213,17 +249,35 @@ void sum_gradient_tiles(const CpuConvolutionPlan<T>& p, const ConvolutionKernels
 /// dw (+)= the gradient of the weights.
 template <class T>
 void convolution_backward_weights(Cpu& b, const CpuConvolutionPlan<T>& p, const View<const T, Cpu>& x,
-                                  const View<const T, Cpu>& dy, T* dw, bool add) {
+                                  const View<const T, Cpu>& dy, T* dw, bool add,
+                                  std::span<std::byte> scratch) {
   const ConvolutionGeometry& g = p.geometry;
   const int channels = g.group_channels(), taps = g.taps();
   const std::int64_t per_output = std::int64_t{channels} * taps;
   if (!add) std::fill(dw, dw + g.outputs * per_output, T(0));
   if (p.order == Order::native) {
     const auto& k = b.kernels<ConvolutionKernels<T>>();
-    const auto n = static_cast<std::int64_t>(p.gradient_tasks.size());
-    b.parallel(g.groups * n, [&](std::int64_t chunk) {
-      detail::sum_gradient_tiles(p, k, x, dy, static_cast<int>(chunk / n),
-                                 p.gradient_tasks[static_cast<std::size_t>(chunk % n)], dw);
+    const auto n = static_cast<std::int64_t>(p.gradient_tasks.size()), tasks = g.groups * n;
+    const std::int64_t parts = detail::gradient_parts<T>(g, blocks(x.shape)),
+                       stride = tasks * p.gradient_tiles;
+    const auto group = [&](std::int64_t i) { return static_cast<int>(i / n); };
+    const auto task = [&](std::int64_t i) { return p.gradient_tasks[static_cast<std::size_t>(i % n)]; };
+    if (parts <= 1) {
+      b.parallel(tasks, [&](std::int64_t i) {
+        alignas(64) GradientSums<T> sums[max_gradient_tiles];
+        detail::sum_gradient_tiles(p, k, x, dy, group(i), task(i), 0, blocks(x.shape), sums);
+        detail::add_gradient_tiles(p, group(i), task(i), sums, 1, 0, dw);
+      });
+      return;
+    }
+    auto* const sums = reinterpret_cast<GradientSums<T>*>(scratch.data());
+    b.parallel(parts * tasks, [&](std::int64_t chunk) {
+      const std::int64_t part = chunk / tasks, i = chunk % tasks;
+      detail::sum_gradient_tiles(p, k, x, dy, group(i), task(i), blocks(x.shape) * part / parts,
+                                 blocks(x.shape) * (part + 1) / parts, sums + chunk * p.gradient_tiles);
+    });
+    b.parallel(tasks, [&](std::int64_t i) {
+      detail::add_gradient_tiles(p, group(i), task(i), sums + i * p.gradient_tiles, parts, stride, dw);
     });
     return;
   }
@@ -250,16 +304,26 @@ void convolution_backward_weights(Cpu& b, const CpuConvolutionPlan<T>& p, const 
 
 /// db (+)= the gradient of the bias: the sum of dy over images and pixels.
 template <class T>
-void convolution_backward_bias(Cpu& b, const View<const T, Cpu>& dy, T* db, bool add) {
+void convolution_backward_bias(Cpu& b, const View<const T, Cpu>& dy, T* db, bool add,
+                               std::span<std::byte> scratch) {
   const std::int64_t n = channels(dy.shape), pixels = height(dy.shape) * width(dy.shape);
   if (!add) std::fill(db, db + n, T(0));
   if (dy.layout.order == Order::native) {
     const auto& k = b.kernels<ConvolutionKernels<T>>();
-    b.parallel((n + 7) / 8, [&](std::int64_t chunk) {
-      for (std::int64_t block = 0; block < blocks(dy.shape); ++block)
-        k.line_sums(dy.data + (block * dy.layout.block + chunk * 8) * lanes, pixels, dy.layout.pixel * lanes,
-                    static_cast<int>(std::min<std::int64_t>(8, n - chunk * 8)), db + chunk * 8);
+    const std::int64_t parts = std::min(blocks(dy.shape), detail::most_parts), eights = (n + 7) / 8;
+    T* const sums = reinterpret_cast<T*>(scratch.data());
+    b.parallel(parts * eights, [&](std::int64_t chunk) {
+      const std::int64_t part = chunk / eights, c = chunk % eights * 8;
+      const int count = static_cast<int>(std::min<std::int64_t>(8, n - c));
+      T* const to = sums + part * n + c;
+      std::fill_n(to, count, T(0));
+      for (std::int64_t block = blocks(dy.shape) * part / parts;
+           block < blocks(dy.shape) * (part + 1) / parts; ++block)
+        k.line_sums(dy.data + (block * dy.layout.block + c) * lanes, pixels, dy.layout.pixel * lanes, count,
+                    to);
     });
+    for (std::int64_t part = 0; part < parts; ++part)
+      for (std::int64_t c = 0; c < n; ++c) db[c] += sums[part * n + c];
     return;
   }
   b.parallel(n, [&](std::int64_t c) {

@@ -10,7 +10,7 @@ namespace detail {
 
 template <class T>
 void plan_weight_gradient(CpuConvolutionPlan<T>& p, std::int64_t x_pixel, const ConvolutionKernels<T>& k,
-                          int threads);  // convolution_gradient.hpp
+                          std::int64_t blocks, int threads);  // convolution_gradient.hpp
 
 /// Weights in the tiles' order: [group][tile][tap][channel][row of the tile]. `row(g, i)` and `element(g, i,
 /// c, t)` say which weight that is.
@@ -103,7 +103,7 @@ CREMA_COLD CpuConvolutionPlan<T> make_convolution_plan(Cpu& b, const Convolution
     p.forward = make_convolution_pass(g, false, x.pixel, y.pixel, n, k.rows, k.pixels);
     p.backward = make_convolution_pass(g, true, y.pixel, x.pixel, n, k.rows, k.pixels);
     p.packed_backward = Buffer<T, Cpu>(b, weights);
-    detail::plan_weight_gradient(p, x.pixel, k, b.threads());
+    detail::plan_weight_gradient(p, x.pixel, k, n, b.threads());
   } else {
     p.forward.rows = near_equal(g.group_outputs(), k.direct_rows);
     p.phase_width = (g.x.in + 2 * g.x.pad + g.x.stride - 1) / g.x.stride + lanes;

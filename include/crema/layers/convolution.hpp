@@ -122,9 +122,10 @@ class Convolution final : public Layer<T, B> {
       if (!k.top_diff[i].data) continue;
       if (k.param_diff[0].wanted)
         convolution_backward_weights(b, plans_[i], k.bottom[i], k.top_diff[i], k.param_diff[0].view.data,
-                                     k.param_diff[0].add || !first);
+                                     k.param_diff[0].add || !first, k.scratchpad);
       if (k.param_diff.size() > 1 && k.param_diff[1].wanted)
-        convolution_backward_bias(b, k.top_diff[i], k.param_diff[1].view.data, k.param_diff[1].add || !first);
+        convolution_backward_bias(b, k.top_diff[i], k.param_diff[1].view.data, k.param_diff[1].add || !first,
+                                  k.scratchpad);
       if (k.bottom_diff[i].wanted)
         convolution_backward_data(b, plans_[i], k.params[0].data, k.params_version, k.top_diff[i],
                                   k.bottom_diff[i].view, k.bottom_diff[i].add);
