@@ -95,7 +95,7 @@ class LayerHarness {
     }
     const Needs needs = layer_->prepare(backend_, in, out);
     workspace_ = Buffer<std::byte, B>(backend_, needs.workspace + 64),
-    scratchpad_ = Buffer<std::byte, B>(backend_, needs.scratchpad + 64);
+    scratchpad_ = Buffer<std::byte, B>(backend_, std::max(needs.scratchpad, needs.backward_scratchpad) + 64);
   }
 
   /// `params` canonical; bottoms as given.

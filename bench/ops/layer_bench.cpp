@@ -102,7 +102,7 @@ class Rows {
         convolution_backward_data<float>(cpu_, *plan, s->w.data(), ++version, s->out_diff(), s->in_diff(),
                                          false);
       });
-    const auto scratch = std::make_shared<Values>(cpu_, plan->scratch / sizeof(float));
+    const auto scratch = std::make_shared<Values>(cpu_, plan->gradient_scratch / sizeof(float));
     row(spec.name + "/backward_weights", flops, [this, s, plan, scratch] {
       convolution_backward_weights<float>(
           cpu_, *plan, s->in(), s->out_diff(), s->dw.data(), false,

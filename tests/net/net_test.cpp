@@ -242,6 +242,18 @@ TEST_CASE("a step allocates nothing, also after a change to a known batch size",
   CHECK(allocations == before);
 }
 
+TEST_CASE("a net without backward has no memory for it", "[net]") {
+  Bench<float> b(R"(
+layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 32 dim: 16 dim: 8 dim: 8 } } }
+layer { name: "norm" type: "LRN" bottom: "data" top: "norm" }
+)",
+                 {.phase = Phase::test});
+  const std::size_t blob =
+      32 * 16 * 8 * 8 * sizeof(float);  // data, norm and what LRN keeps; pitches add some
+  CHECK(b.net.activation_bytes() >= 3 * blob);
+  CHECK(b.net.activation_bytes() < 4 * blob);
+}
+
 TEST_CASE("phases, levels and stages choose layers", "[net]") {
   Bench<float> train(inputs + body + loss);
   CHECK(train.net.outputs().size() == 1);

@@ -245,7 +245,7 @@ struct CpuConvolutionPlan {
   std::uint64_t packed_version = 0, packed_backward_version = 0;
   std::vector<std::int64_t> tap_offset;  // canonical: where each tap lies in the padded input
   std::int64_t padded_width = 0, padded_height = 0, phase_width = 0;
-  std::size_t scratch = 0;  // bytes that the ops want
+  std::size_t scratch = 0, gradient_scratch = 0;  // bytes for forward, and for gradients of weights and bias
 };
 
 }  // namespace crema

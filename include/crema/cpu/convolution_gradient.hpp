@@ -105,8 +105,9 @@ CREMA_COLD void plan_gradient_tasks(CpuConvolutionPlan<T>& p, std::int64_t parts
     p.gradient_tiles = std::max(p.gradient_tiles, tiles * (t.row1 - t.row0));
   }
   const auto tiles = static_cast<std::size_t>(p.geometry.groups * p.gradient_tiles) * p.gradient_tasks.size();
-  p.scratch = std::max(parts > 1 ? static_cast<std::size_t>(parts) * tiles * sizeof(GradientSums<T>) : 0,
-                       static_cast<std::size_t>(most_parts * p.geometry.outputs) * sizeof(T));
+  p.gradient_scratch =
+      std::max(parts > 1 ? static_cast<std::size_t>(parts) * tiles * sizeof(GradientSums<T>) : 0,
+               static_cast<std::size_t>(most_parts * p.geometry.outputs) * sizeof(T));
 }
 
 template <class T>

@@ -105,6 +105,7 @@ class Convolution final : public Layer<T, B> {
       plans_.push_back(make_convolution_plan<T>(b, convolution_geometry(options_, bottom[i].shape),
                                                 bottom[i].layout, top[i].layout, bottom[i].shape[0]));
       needs.scratchpad = std::max(needs.scratchpad, plans_.back().scratch);
+      needs.backward_scratchpad = std::max(needs.backward_scratchpad, plans_.back().gradient_scratch);
     }
     return needs;
   }

@@ -42,7 +42,7 @@ class InnerProduct final : public Layer<T, B> {
 
   CREMA_COLD Needs prepare(B& b, std::span<const Slot> bottom, std::span<const Slot>) override {
     const auto n = inner_product_scratch(b, bottom[0].shape, options_.num_output, bottom[0].layout);
-    return {.scratchpad = static_cast<std::size_t>(n + 32) * sizeof(T)};
+    return {.backward_scratchpad = static_cast<std::size_t>(n + 32) * sizeof(T)};
   }
 
   void forward(B& b, const Forward<T, B>& f) override {

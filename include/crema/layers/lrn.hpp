@@ -40,7 +40,7 @@ class Lrn final : public Layer<T, B> {
 
   CREMA_COLD Needs prepare(B&, std::span<const Slot> bottom, std::span<const Slot>) override {
     const auto bytes = static_cast<std::size_t>(storage_size(bottom[0].shape, bottom[0].layout)) * sizeof(T);
-    return {.workspace = bytes, .scratchpad = bytes};
+    return {.workspace = bytes, .backward_scratchpad = bytes};
   }
 
   void forward(B& b, const Forward<T, B>& f) override {

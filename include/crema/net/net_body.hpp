@@ -88,7 +88,7 @@ void Net<T, B>::allocate() {
       bottom.push_back({blob(l.bottom[j]).shape, dense_layout(blob(l.bottom[j]).shape, l.bottom_order[j])});
     for (const int t : l.top) top.push_back({blob(t).shape, dense_layout(blob(t).shape, blob(t).home)});
     const Needs needs = nodes_[i].layer->prepare(backend_, bottom, top);
-    scratchpad = std::max(scratchpad, needs.scratchpad);
+    scratchpad = std::max({scratchpad, needs.scratchpad, l.backward ? needs.backward_scratchpad : 0});
     if (needs.workspace == 0) continue;
     work[i] = static_cast<int>(pieces.size());
     pieces.push_back({needs.workspace, 0, end});  // never shared: its bytes need not be finite numbers

@@ -71,8 +71,9 @@ struct Plan {
 
 /// Memory a layer wants once layouts are known, in bytes.
 struct Needs {
-  std::size_t workspace = 0;   // kept from forward to backward, its own
-  std::size_t scratchpad = 0;  // for the time of one call, shared by all layers
+  std::size_t workspace = 0;            // kept from forward to backward, its own
+  std::size_t scratchpad = 0;           // for the time of one call, shared by all layers
+  std::size_t backward_scratchpad = 0;  // the same for backward(), in nets that have one
 };
 
 /// A blob as it will be: its capacity and how it lies in memory.
